@@ -1,0 +1,78 @@
+# Every target sets up .venv first, on a machine that has only make and a Python.
+#
+#   make demo                       explain eight generated images; writes a PNG
+#   make test                       lint, types, import contract, quick tests
+#   make slow                       the tests that need minutes or the data folder
+#   make demo EXTRAS=tensorflow,dev another TensorFlow than tensorflow-cpu
+#   make test WORKERS=2             spread the tests over two processes
+
+VENV    ?= .venv
+WORKERS ?= 0
+EXTRAS  ?= cpu,dev
+
+BIN     := $(VENV)/bin
+STAMP   := $(VENV)/.installed
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info)
+# Run each candidate, do not only look for it: a version manager's shim exists for absent versions.
+PYTHON  ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
+PYTEST  := $(BIN)/python -m pytest -n $(WORKERS)
+
+export KERAS_BACKEND := tensorflow
+export TF_CPP_MIN_LOG_LEVEL := 2
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help venv demo test slow lint format coverage bench clean
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+venv: $(STAMP)
+
+# Debian packs ensurepip apart from Python; without it, the pip outside installs the one inside.
+# A TensorFlow that is already in $(VENV) stays: the packages named tensorflow* overwrite each other.
+$(STAMP): pyproject.toml
+	@python="$(PYTHON)"; test -n "$$python" || { \
+	    echo "lrpkeras needs Python 3.11 or newer, and none was found as python3.13, python3.12," \
+	         "python3.11 or python3. Install one, or name it: make PYTHON=/path/to/python3" >&2; \
+	    exit 1; }; \
+	$$python -c '$(SUPPORTED)' || { echo "$$python is older than Python 3.11" >&2; exit 1; }; \
+	echo "Setting up $(VENV) with $$python"; \
+	if $$python -c 'import ensurepip' 2>/dev/null; then $$python -m venv $(VENV); \
+	else $$python -m venv --without-pip $(VENV) \
+	    && $$python -m pip --python $(BIN)/python install --quiet pip; fi
+	@extras="$(EXTRAS)"; \
+	if $(BIN)/python -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("tensorflow"))'; \
+	then extras=dev; fi; \
+	echo "Installing .[$$extras]"; \
+	$(BIN)/python -m pip install --quiet --editable ".[$$extras]"
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/lrpkeras demo
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --config setup.cfg
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint
+	$(PYTEST) -m "not slow and not reference"
+
+# Exit status 5: no test carries the marks.
+slow: $(STAMP)
+	$(PYTEST) -m "slow or reference" || test $$? -eq 5
+
+coverage: $(STAMP)
+	$(PYTEST) -m "not slow and not reference" --cov
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	    .hypothesis .coverage

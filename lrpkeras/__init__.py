@@ -1,0 +1,25 @@
+"""Layer-wise Relevance Propagation for Keras 3 models."""
+
+from lrpkeras import datasets, plot, presets, rules
+from lrpkeras.analyzer import Analyzer
+from lrpkeras.canonize.keras_model import fold_batch_norm
+from lrpkeras.errors import LrpError
+from lrpkeras.explanation import Explanation
+from lrpkeras.graph.lower import register_layer
+from lrpkeras.presets import Preset
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Analyzer",
+    "Explanation",
+    "LrpError",
+    "Preset",
+    "__version__",
+    "datasets",
+    "fold_batch_norm",
+    "plot",
+    "presets",
+    "register_layer",
+    "rules",
+]

@@ -1,0 +1,73 @@
+"""The primitives that `keras.ops` lacks, from the file of the backend that Keras runs on."""
+
+from __future__ import annotations
+
+import keras
+
+from lrpkeras.errors import LrpError
+
+if keras.backend.backend() != "tensorflow":
+    raise LrpError(
+        f"lrpkeras runs on TensorFlow, but Keras runs on {keras.backend.backend()!r} here. "
+        "Set the environment variable KERAS_BACKEND=tensorflow before Keras is imported."
+    )
+
+from lrpkeras.backend.tensorflow import (
+    Compiled,
+    Spec,
+    assign,
+    average_pool,
+    average_pool_adjoint,
+    batches,
+    compile,
+    concrete,
+    constant,
+    convolve,
+    convolve_adjoint,
+    count,
+    depthwise,
+    depthwise_adjoint,
+    einsum,
+    is_dataset,
+    is_tensor,
+    matmul,
+    matmul_adjoint,
+    max_pool,
+    max_pool_adjoint,
+    merge_leading,
+    shape,
+    split_leading,
+    to_numpy,
+    trace_count,
+    variable,
+)
+
+__all__ = [
+    "Compiled",
+    "Spec",
+    "assign",
+    "average_pool",
+    "average_pool_adjoint",
+    "batches",
+    "compile",
+    "concrete",
+    "constant",
+    "convolve",
+    "convolve_adjoint",
+    "count",
+    "depthwise",
+    "depthwise_adjoint",
+    "einsum",
+    "is_dataset",
+    "is_tensor",
+    "matmul",
+    "matmul_adjoint",
+    "max_pool",
+    "max_pool_adjoint",
+    "merge_leading",
+    "shape",
+    "split_leading",
+    "to_numpy",
+    "trace_count",
+    "variable",
+]

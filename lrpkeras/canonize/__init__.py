@@ -1,0 +1,47 @@
+"""Graph -> Graph passes: the rewritten graph computes the same function with fewer, plainer nodes."""
+
+from __future__ import annotations
+
+from lrpkeras.canonize.absorb_padding import absorb_padding
+from lrpkeras.canonize.add_forks import add_forks
+from lrpkeras.canonize.contrast_head import contrast_head
+from lrpkeras.canonize.drop_inert import drop_inert
+from lrpkeras.canonize.fold_left import fold_left
+from lrpkeras.canonize.fold_right import fold_right
+from lrpkeras.canonize.merge_affine import merge_affine
+from lrpkeras.canonize.select_output import select_output
+from lrpkeras.canonize.strip_head import strip_head
+from lrpkeras.graph.graph import Graph
+
+__all__ = [
+    "absorb_padding",
+    "add_forks",
+    "canonize",
+    "contrast_head",
+    "drop_inert",
+    "fold_left",
+    "fold_right",
+    "merge_affine",
+    "select_output",
+    "strip_head",
+]
+
+
+def canonize(graph: Graph, *, fold: bool = True, contrast: bool = False) -> Graph:
+    """Run every pass, in the order in which each prepares the next.
+
+    Parameters
+    ----------
+    graph
+        As a reader returns it.
+    fold
+        Whether batch normalization is folded into linear nodes; otherwise it stays `Affine`.
+    contrast
+        Whether each logit's lead over the mean of the others is explained, not the logit.
+    """
+    graph = absorb_padding(strip_head(drop_inert(graph))).sorted()
+    if fold:
+        graph = fold_right(fold_left(merge_affine(graph)))
+    if contrast:
+        graph = contrast_head(graph)
+    return add_forks(graph.sorted())

@@ -1,0 +1,19 @@
+"""Drop what does nothing when a model predicts: dropout, noise, augmentation, identities."""
+
+from __future__ import annotations
+
+from lrpkeras.graph.graph import Graph
+from lrpkeras.graph.moves import Keep
+from lrpkeras.graph.nodes import Activation, Node, Route
+
+
+def drop_inert(graph: Graph) -> Graph:
+    """Return the graph without nodes that pass their input on unchanged."""
+    inert = {node.name: node.inputs[0] for node in graph if _is_inert(node)}
+    return graph.without(inert)
+
+
+def _is_inert(node: Node) -> bool:
+    if isinstance(node, Route):
+        return isinstance(node.move, Keep)
+    return isinstance(node, Activation) and node.function.name == "linear"

@@ -1,0 +1,5 @@
+"""placeholder"""
+
+
+def fold_batch_norm(model):
+    raise NotImplementedError

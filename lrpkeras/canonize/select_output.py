@@ -1,0 +1,50 @@
+"""Cut the graph off at the output, or the hidden layer, that is to be explained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lrpkeras.errors import ModelError, RuleError, near_misses
+from lrpkeras.graph.graph import Graph
+
+
+def select_output(graph: Graph, output: str | int | None) -> Graph:
+    """Return the graph that computes one output alone.
+
+    Parameters
+    ----------
+    graph
+        As a reader returns it.
+    output
+        An index among the model's outputs, or a layer's name; None where there is one output.
+
+    Raises
+    ------
+    ModelError
+        If the model has several outputs and none was chosen.
+    RuleError
+        If there is no such output.
+    """
+    if output is None:
+        if len(graph.outputs) > 1:
+            names = ", ".join(map(repr, graph.outputs))
+            raise ModelError(
+                f"The model has {len(graph.outputs)} outputs ({names}): choose one with output=, "
+                "by name or index."
+            )
+        return graph
+    return replace(graph, outputs=(_find(graph, output),)).sorted()
+
+
+def _find(graph: Graph, output: str | int) -> str:
+    if isinstance(output, int):
+        if not -len(graph.outputs) <= output < len(graph.outputs):
+            raise RuleError(
+                f"output={output}, but the model has {len(graph.outputs)} outputs: "
+                f"{', '.join(map(repr, graph.outputs))}."
+            )
+        return graph.outputs[output]
+    if output not in graph.places:
+        hint = near_misses(output, graph.places)
+        raise RuleError(f"output={output!r} names no layer of the model{hint}.")
+    return graph.places[output]

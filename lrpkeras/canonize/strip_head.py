@@ -1,0 +1,45 @@
+"""Take the final softmax or sigmoid off, so that relevance starts from the logits.
+
+A softmax couples the classes: its value says how a class compares with the others, and rules for
+sums would give relevance to evidence against them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lrpkeras.graph.graph import Graph
+from lrpkeras.graph.moves import Reshape
+from lrpkeras.graph.nodes import Activation, Route
+
+
+def strip_head(graph: Graph) -> Graph:
+    """Return the graph whose outputs are logits, with a note for each head that went."""
+    removed: dict[str, str] = {}
+    outputs, notes, heads = [], list(graph.notes), dict(graph.heads)
+    consumers = graph.consumers()
+    for name in graph.outputs:
+        head = _head_of(graph, name)
+        if head is None:
+            outputs.append(name)
+            continue
+        above = [node.name for node in consumers[head.name]]
+        if len(above) <= 1 and (name == head.name or above):
+            removed[head.name] = head.inputs[0]
+        outputs.append(head.inputs[0] if name == head.name else name)
+        heads |= dict.fromkeys(head.layers, head.function)
+        notes.append(f"{head.function.name} of {head.layers[0]!r} stripped: relevance is of logits")
+    graph = replace(graph, outputs=tuple(outputs), notes=tuple(notes), heads=heads)
+    return graph.without(removed).sorted()
+
+
+def _head_of(graph: Graph, name: str) -> Activation | None:
+    """The final activation at or, through reshapes that nothing else reads, above an output."""
+    node, consumers = graph[name], graph.consumers()
+    while isinstance(node, Route) and isinstance(node.move, Reshape):
+        node = graph[node.inputs[0]]
+        if len(consumers[node.name]) > 1:
+            return None
+    if isinstance(node, Activation) and node.function.head:
+        return node
+    return None

@@ -1,0 +1,114 @@
+"""What a layer was called with: every recorded argument is honoured, or the call refused."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from lrpkeras.graph.draft import Refusal, Tensor
+from lrpkeras.graph.walk import Call
+
+# Layers that, in inference, compute the same with a mask as without.
+BLIND_TO_MASKS = (keras.layers.BatchNormalization,)
+
+
+def refuse_modes(call: Call) -> None:
+    """Refuse what is not plain inference: training, masks that matter, quantized weights."""
+    given = _bound(call)
+    if given.get("training") and not _trains_by_default(call.operation):
+        raise Refusal("it was called with training=True", "call it without, or with training=False")
+    masked = any(mask is not None for mask in keras.tree.flatten(given.get("mask")))
+    if masked and not isinstance(call.operation, BLIND_TO_MASKS):
+        raise Refusal("a mask reaches it and changes its result", "build the model without masking")
+    policy = getattr(call.operation, "dtype_policy", None)
+    modes = (getattr(x, "quantization_mode", None) for x in (call.operation, policy))
+    if any(mode is not None for mode in modes):
+        raise Refusal("its weights are quantized", "explain the model before quantization")
+
+
+def for_lowering(call: Call, lowering: Callable) -> tuple[list[Any], dict[str, Any]]:
+    """Return the call's arguments as a lowering function takes them.
+
+    Positional ones come first, whatever way they were given; `training` and `mask`, dealt with by
+    `refuse_modes`, are left out.
+
+    Raises
+    ------
+    Refusal
+        The lowering does not know one of the arguments.
+    """
+    positional, keywords = _ordered(call)
+    try:
+        inspect.signature(lowering).bind(call.operation, *positional, **keywords)
+    except TypeError as error:
+        raise Refusal(f"its call arguments are not understood ({error})") from None
+    return positional, keywords
+
+
+def _ordered(call: Call) -> tuple[list[Any], dict[str, Any]]:
+    given, positional, keywords = _bound(call), [], {}
+    contiguous = True
+    for name, parameter in _signature(call.operation).parameters.items():
+        if name in ("training", "mask"):
+            continue
+        if name not in given:
+            contiguous = False
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            positional.extend(given[name])
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            keywords.update(given[name])
+        elif contiguous:
+            positional.append(given[name])
+        else:
+            keywords[name] = given[name]
+    return positional, keywords
+
+
+def first_argument(call: Call) -> Any:
+    """Return what the call was given first: its input, or the structure of its inputs."""
+    return next(iter(_bound(call).values()))
+
+
+def inference(call: Call) -> dict[str, Any]:
+    """Return the keyword arguments with which to run the call, never in training."""
+    if "training" in _signature(call.operation).parameters:
+        return {**call.kwargs, "training": False}
+    return call.kwargs
+
+
+def _bound(call: Call) -> Mapping[str, Any]:
+    """Return the arguments by name; those that were not given are missing."""
+    return _signature(call.operation).bind(*call.args, **call.kwargs).arguments
+
+
+def _signature(operation: Any) -> inspect.Signature:
+    return inspect.signature(operation.call)
+
+
+def _trains_by_default(operation: Any) -> bool:
+    """Whether Keras itself records training=True, as it does for random augmentation.
+
+    Predicting overrides it.
+    """
+    parameter = _signature(operation).parameters.get("training")
+    return parameter is not None and parameter.default is True
+
+
+def check_outputs(outputs: Sequence[Any], call: Call) -> None:
+    """Refuse a lowering whose outputs cannot be what the layer gives."""
+    if not all(isinstance(x, Tensor) for x in outputs) or len(outputs) != len(call.outputs):
+        raise Refusal(f"its lowering returned {outputs!r}, not {len(call.outputs)} tensor handles")
+    for given, expected in zip(outputs, call.outputs, strict=True):
+        if not given.guessed and not _compatible(given.shape, expected.shape):
+            why = f"its lowering gives shape {given.shape}, where Keras gives {expected.shape}"
+            raise Refusal(why)
+
+
+def _compatible(shape: Sequence[int | None], other: Sequence[int | None]) -> bool:
+    if len(shape) != len(other):
+        return False
+    pairs = zip(shape[1:], other[1:], strict=True)
+    return all(a is None or b is None or a == b for a, b in pairs)

@@ -1,0 +1,285 @@
+"""Read a Keras model: one node after another, as the model calls its layers; nothing rewritten.
+
+Reading never calls a layer on Keras tensors, so that the user's model stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras.src.models.functional import Functional
+
+from lrpkeras.errors import ModelError, UnsupportedLayerError
+from lrpkeras.graph import (  # noqa: F401 - importing them fills the registry
+    lower_activation,
+    lower_array_operations,
+    lower_convolution,
+    lower_inert,
+    lower_linear,
+    lower_merging,
+    lower_normalization,
+    lower_operations,
+    lower_pooling,
+    lower_reshaping,
+    lower_slicing,
+)
+from lrpkeras.graph.call_arguments import (
+    check_outputs,
+    first_argument,
+    for_lowering,
+    inference,
+    refuse_modes,
+)
+from lrpkeras.graph.draft import Draft, Refusal, Site, Tensor, UnknownSize
+from lrpkeras.graph.graph import Graph
+from lrpkeras.graph.lower import lowering_of
+from lrpkeras.graph.nodes import Activation, Input, Node, Route
+from lrpkeras.graph.walk import Call, functional, walk
+
+Array = Any
+SUBCLASSED = (
+    "subclassed models cannot be read yet: rebuild it with the functional API, "
+    "keras.Model(inputs, outputs), from the same layers"
+)
+
+
+def read(model: keras.Model) -> Graph:
+    """Return the graph of a model: its layers lowered to nodes, nothing folded or dropped.
+
+    Parameters
+    ----------
+    model
+        A built `Sequential` or functional model.
+
+    Returns
+    -------
+    The graph, in topological order, with copies of all weights in float64 if the model computes in
+    float64, in float32 otherwise. `places` maps a layer's path to the node with its output.
+
+    Raises
+    ------
+    ModelError
+        The model is not built, or no Keras model.
+    UnsupportedLayerError
+        Naming every layer that cannot be read, why, and what helps.
+    """
+    network = _network(model)
+    reader = _Reader(_dtype(network))
+    inputs = [reader.input(x) for x in network.inputs]
+    outputs = walk(network, inputs, reader)
+    reader.refuse_inner_softmax(outputs)
+    reader.raise_refusals()
+    return Graph(
+        nodes=reader.draft.nodes,
+        inputs=tuple(x.name for x in inputs),
+        outputs=tuple(x.name for x in outputs),
+        places=reader.places,
+        dtype=reader.draft.dtype,
+    )
+
+
+def run(model: keras.Model, inputs: Any) -> dict[str, Array]:
+    """Run a model layer by layer, and return every layer's output by its path.
+
+    Parameters
+    ----------
+    model
+        A model that `read` takes.
+    inputs
+        What the model is called with: an array, a list in the order of `model.inputs`, or a dict.
+
+    Returns
+    -------
+    Tensors by the names that `read` puts in `places`, in inference mode.
+    """
+    network = _network(model)
+    runner = _Runner()
+    values = _flat(inputs, network)
+    walk(
+        network,
+        [_converted(x, spec) for x, spec in zip(values, network.inputs, strict=True)],
+        runner,
+    )
+    return runner.outputs
+
+
+def _network(model: keras.Model) -> Functional:
+    """Return the functional model to walk, or say why there is none."""
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"a keras.Model is needed, not {type(model).__name__}")
+    if isinstance(model, keras.Sequential) and model._functional is None:
+        raise ModelError(
+            f"the Sequential model {model.name!r} is not built, so that its sizes are unknown: "
+            "begin it with keras.Input(shape), or call it once on data"
+        )
+    network = functional(model)
+    if network is None:
+        raise UnsupportedLayerError(f"{model.name!r} ({type(model).__name__}): {SUBCLASSED}")
+    return network
+
+
+def _dtype(network: Functional) -> str:
+    return "float64" if any(x.dtype == "float64" for x in network.outputs) else "float32"
+
+
+def _flat(inputs: Any, model: Functional) -> list[Any]:
+    """Return the inputs in the model's own order; a dict goes by name."""
+    if isinstance(inputs, dict) and not isinstance(model._inputs_struct, dict):
+        return [inputs[x.name] for x in model.inputs]
+    return list(keras.tree.flatten(inputs))
+
+
+def _converted(x: Any, spec: Any) -> Array:
+    return keras.ops.convert_to_tensor(x, dtype=spec.dtype)
+
+
+class _Runner:
+    """The visitor that computes."""
+
+    def __init__(self) -> None:
+        self.outputs: dict[str, Array] = {}
+
+    def apply(self, call: Call) -> list[Array]:
+        return list(keras.tree.flatten(call.operation(*call.args, **inference(call))))
+
+    def enter(self, call: Call, model: Functional) -> list[Array] | None:
+        values = _flat(first_argument(call), model)
+        return [_converted(x, spec) for x, spec in zip(values, model.inputs, strict=True)]
+
+    def leave(self, path: str, values: Sequence[Array]) -> None:
+        self.outputs.update(_named(path, values))
+
+
+def _tensors(call: Call) -> list[Tensor]:
+    flat = keras.tree.flatten((call.args, call.kwargs))
+    return [x for x in flat if isinstance(x, Tensor)]
+
+
+def _named(path: str, values: Sequence[Any]) -> dict[str, Any]:
+    """Name the outputs of a call: by its path, and a number where there are several."""
+    if len(values) == 1:
+        return {path: values[0]}
+    return {f"{path}:{number}": value for number, value in enumerate(values)}
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """One layer in the way."""
+
+    path: str
+    cls: type
+    refusal: Refusal
+
+    def __str__(self) -> str:
+        helps = f"; what helps: {self.refusal.helps}" if self.refusal.helps else ""
+        return f"{self.path!r} ({self.cls.__name__}): {self.refusal.why}{helps}"
+
+
+class _Reader:
+    """The visitor that lowers."""
+
+    def __init__(self, dtype: str) -> None:
+        self.draft = Draft(dtype, self.through)
+        self.places: dict[str, str] = {}
+        self.problems: list[_Problem] = []
+
+    def input(self, x: Any) -> Tensor:
+        """Emit a model input."""
+        layer = x._keras_history.operation
+        shape = (None, *x.shape[1:])
+        node = Input(
+            name=layer.name,
+            shape=shape,
+            layers=(layer.name,),
+            layer_class=type(layer),
+            dtype=x.dtype,
+        )
+        self.draft.nodes[node.name] = node
+        return Tensor(node.name, shape, self.draft)
+
+    def apply(self, call: Call) -> list[Tensor]:
+        with self.draft.at(Site(call.path, call.layer, call.operation)):
+            try:
+                return self._lowered(call)
+            except UnknownSize as refusal:
+                # After a refused layer, sizes are a guess: unknown ones are not this layer's fault.
+                if not any(x.guessed for x in _tensors(call)):
+                    self._refuse(call, refusal)
+            except Refusal as refusal:
+                self._refuse(call, refusal)
+        return [Tensor(call.path, (None, *x.shape[1:]), self.draft, True) for x in call.outputs]
+
+    def _lowered(self, call: Call) -> list[Tensor]:
+        lowering = lowering_of(call.operation)
+        refuse_modes(call)
+        positional, keywords = for_lowering(call, lowering)
+        outputs = list(keras.tree.flatten(lowering(call.operation, *positional, **keywords)))
+        check_outputs(outputs, call)
+        return outputs
+
+    def enter(self, call: Call, model: Functional) -> list[Tensor] | None:
+        try:
+            refuse_modes(call)
+        except Refusal as refusal:
+            self._refuse(call, refusal)
+        values = _flat(first_argument(call), model)
+        ranks = [(x.rank, len(spec.shape)) for x, spec in zip(values, model.inputs, strict=True)]
+        if any(given != expected for given, expected in ranks):
+            why = "Keras adds or drops an axis of what this model is called with"
+            self._refuse(call, Refusal(why, "reshape its input explicitly"))
+            return [Tensor(call.path, spec.shape, self.draft, True) for spec in model.inputs]
+        return values
+
+    def leave(self, path: str, values: Sequence[Tensor]) -> None:
+        self.places.update(_named(path, [value.name for value in values]))
+
+    def through(self, layer: keras.layers.Layer, x: Tensor) -> Tensor:
+        """Lower a layer inside the one that is being lowered."""
+        site = self.draft.site
+        path, plain = f"{site.path}/{layer.name}", f"{site.layer}/{layer.name}"
+        model = functional(layer)
+        if model is not None:
+            return walk(model, [x], self, path + "/", plain + "/")[0]
+        with self.draft.at(Site(path, plain, layer)):
+            output: Tensor = lowering_of(layer)(layer, x)
+        self.places.setdefault(path, output.name)
+        return output
+
+    def refuse_inner_softmax(self, outputs: Sequence[Tensor]) -> None:
+        """Refuse softmax anywhere but at a model output: it mixes positions and has no rule."""
+        kept = {x.name for x in outputs}
+        for node in reversed(list(self.draft.nodes.values())):
+            if node.name in kept and _only_names(node):
+                kept.add(node.inputs[0])
+        consumers = Graph(self.draft.nodes, (), ()).consumers() if not self.problems else {}
+        for node in self.draft.nodes.values():
+            if isinstance(node, Activation) and not node.function.elementwise:
+                read_on = [c for c in consumers.get(node.name, []) if not _only_names(c)]
+                if node.name not in kept or read_on:
+                    self.problems.append(_inner_softmax(node))
+
+    def _refuse(self, call: Call, refusal: Refusal) -> None:
+        self.problems.append(_Problem(call.path, type(call.operation), refusal))
+
+    def raise_refusals(self) -> None:
+        """Raise one error that names everything in the way."""
+        if not self.problems:
+            return
+        count = len(self.problems)
+        which = "1 layer stands" if count == 1 else f"{count} layers stand"
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        raise UnsupportedLayerError(f"{which} in the way:{lines}")
+
+
+def _only_names(node: Node) -> bool:
+    return isinstance(node, Route) and type(node.move).__name__ == "Keep"
+
+
+def _inner_softmax(node: Activation) -> _Problem:
+    why = f"{node.function.name} inside the network mixes positions, and no rule is known for it"
+    return _Problem(
+        node.layers[0], node.layer_class or object, Refusal(why, "end the model before it")
+    )

@@ -1,0 +1,138 @@
+"""The registry that says, for each Keras layer and operation, which nodes it becomes.
+
+Lowering is by exact class. A subclass inherits it only while it overrides nothing that computes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import keras
+
+from lrpkeras.graph.draft import Refusal, Tensor, UnknownSize, join
+
+__all__ = ["Refusal", "Tensor", "UnknownSize", "join", "register", "register_layer"]
+
+Lowering = Callable[..., Any]
+AnyLowering = TypeVar("AnyLowering", bound=Lowering)
+
+LOWERINGS: dict[type, Lowering] = {}
+REASONS: dict[type, str] = {}
+
+# What a subclass may override without changing what the layer computes.
+HARMLESS = {
+    "add_loss",
+    "build_from_config",
+    "compute_mask",
+    "compute_output_shape",
+    "compute_output_spec",
+    "from_config",
+    "get_build_config",
+    "get_compile_config",
+    "get_config",
+    "get_quantization_config",
+    "load_assets",
+    "load_own_variables",
+    "save_assets",
+    "save_own_variables",
+    "summary",
+    "supports_masking",
+}
+# Keras itself puts these on every layer.
+WRAPPED_BY_KERAS = {"build", "quantize"}
+
+
+def register(*classes: type) -> Callable[[AnyLowering], AnyLowering]:
+    """Register a lowering function for Keras layers or operations.
+
+    The function is called with the layer and its recorded call arguments, `Tensor` handles in
+    place of Keras tensors, and returns the handle (or the list of handles) of its output.
+    """
+
+    def decorate(function: AnyLowering) -> AnyLowering:
+        LOWERINGS.update(dict.fromkeys(classes, function))
+        return function
+
+    return decorate
+
+
+def register_layer(
+    cls: type[keras.layers.Layer], *, lower: Callable[..., Tensor]
+) -> Callable[..., Tensor]:
+    """Teach lrpkeras a layer of your own: say which nodes it becomes.
+
+    Parameters
+    ----------
+    cls
+        The layer's class. Subclasses count only while they override nothing that computes.
+    lower
+        Called as `lower(layer, x)`, `x` the handle of the input (or what the layer was called
+        with); returns the handle of the output. `x.then(kind, ...)` adds a node,
+        `x.through(sublayer)` a whole Keras layer.
+
+    Returns
+    -------
+    `lower` itself.
+
+    Examples
+    --------
+    >>> import keras
+    >>> class Twice(keras.layers.Layer):
+    ...     def __init__(self, layer, **kwargs):
+    ...         super().__init__(**kwargs)
+    ...         self.layer = layer
+    ...     def call(self, x):
+    ...         return self.layer(self.layer(x))
+    >>> def lower(twice, x):
+    ...     return x.through(twice.layer).through(twice.layer)
+    >>> register_layer(Twice, lower=lower) is lower
+    True
+    """
+    if not (isinstance(cls, type) and issubclass(cls, keras.Operation)):
+        raise TypeError(f"register_layer takes a Keras layer class, not {cls!r}")
+    return register(cls)(lower)
+
+
+def lowering_of(operation: Any) -> Lowering:
+    """Return the lowering function of a layer or operation.
+
+    Raises
+    ------
+    Refusal
+        Where there is none, or where a subclass overrides what its base computes.
+    """
+    cls = type(operation)
+    for base in cls.__mro__:
+        if base in LOWERINGS:
+            _refuse_overrides(operation, base)
+            return LOWERINGS[base]
+        if base in REASONS:
+            raise Refusal(REASONS[base], _registering(cls))
+    raise Refusal("lrpkeras does not know this class", _registering(cls))
+
+
+def _refuse_overrides(operation: Any, base: type) -> None:
+    changed = overrides(operation, base)
+    if changed:
+        names = ", ".join(f"`{name}`" for name in changed)
+        why = f"it replaces {names} of {base.__name__}, so that it may compute something else"
+        raise Refusal(why, _registering(type(operation)))
+
+
+def overrides(operation: Any, base: type) -> list[str]:
+    """Return the attributes of `base` that the operation's class, or the object, replaces."""
+    cls = type(operation)
+    names = {n for n in dir(base) if not n.startswith("__") or n == "__call__"} - HARMLESS
+    changed = {n for n in names if _static(cls, n) is not _static(base, n)}
+    patched = {n for n in vars(operation) if inspect.isfunction(_static(base, n))}
+    return sorted(changed | (patched - HARMLESS - WRAPPED_BY_KERAS))
+
+
+def _static(cls: type, name: str) -> Any:
+    return inspect.getattr_static(cls, name, None)
+
+
+def _registering(cls: type) -> str:
+    return f"lrpkeras.register_layer({cls.__name__}, lower=...)"

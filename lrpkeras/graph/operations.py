@@ -1,0 +1,393 @@
+"""The linear maps that a `Linear` or `Affine` node can hold: how each applies, and its adjoint.
+
+An operation is the geometry alone (strides, padding, equation); the kernel is an argument, so that a
+rule may put a modified one in its place. All act on arrays with a batch axis in front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from keras import ops
+
+from lrpkeras import backend
+
+Array = Any
+Shape = tuple[int | None, ...]
+Padding = tuple[tuple[int, int], ...] | str
+
+
+@dataclass(frozen=True)
+class FlatForm:
+    """An operation with every weight set to one, in its cheapest form.
+
+    `adjoint(s) = expand(operation.adjoint(reduce(s), kernel))`, and the number of inputs that reach
+    an output is `fan * operation.apply(ones, kernel)` for ones with `width` channels.
+    """
+
+    reduce: Callable[[Array], Array]
+    operation: LinearOperation
+    kernel: np.ndarray
+    expand: Callable[[Array], Array]
+    repeat: Callable[[Array], Array]
+    width: int
+    fan: int
+
+
+class LinearOperation(Protocol):
+    """What rules and passes need to know of a linear map."""
+
+    @property
+    def pads(self) -> bool:
+        """Whether outputs near a border see fewer inputs than others."""
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of input and output that the kernel's channels run along."""
+
+    def apply(self, x: Array, kernel: Array) -> Array:
+        """Return `L(x, kernel)`, without bias."""
+
+    def adjoint(self, s: Array, kernel: Array, shape: tuple) -> Array:
+        """Return the adjoint at `s`; `shape` is the input's shape, its batch entry unused."""
+
+    def output_shape(self, shape: Shape, kernel_shape: tuple[int, ...]) -> Shape:
+        """Return the static output shape for a static input shape, both with batch."""
+
+    def scale_output(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        """Return the kernel of `scale * L(x)`, `scale` a vector along the output channels."""
+
+    def scale_input(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        """Return the kernel of `L(scale * x)`, `scale` a vector along the input channels."""
+
+    def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
+        """Return the operation with all weights one."""
+
+
+def _same(x: Array) -> Array:
+    return x
+
+
+def _sum_channels(groups: int) -> Callable[[Array], Array]:
+    """Sum the last axis within each of `groups` equal runs of channels."""
+
+    def reduce(s: Array) -> Array:
+        if groups == 1:
+            return ops.sum(s, axis=-1, keepdims=True)
+        shape = backend.shape(s)
+        split = ops.reshape(s, (*shape[:-1], groups, shape[-1] // groups))
+        return ops.sum(split, axis=-1)
+
+    return reduce
+
+
+def _repeat_channels(times: int) -> Callable[[Array], Array]:
+    return lambda x: x if times == 1 else ops.repeat(x, times, axis=-1)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """`x @ kernel` along the last axis; kernel `(in, out)`."""
+
+    pads = False
+    channel_axis = -1
+
+    def apply(self, x: Array, kernel: Array) -> Array:
+        return backend.matmul(x, kernel)
+
+    def adjoint(self, s: Array, kernel: Array, shape: tuple) -> Array:
+        return backend.matmul_adjoint(s, kernel)
+
+    def output_shape(self, shape: Shape, kernel_shape: tuple[int, ...]) -> Shape:
+        return (*shape[:-1], kernel_shape[-1])
+
+    def scale_output(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        return kernel * scale
+
+    def scale_input(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        return kernel * scale[:, None]
+
+    def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
+        inputs = kernel_shape[0]
+        expand = _repeat_channels(inputs)
+        one = np.ones((1, 1))
+        return FlatForm(_sum_channels(1), self, one, expand, _same, 1, inputs)
+
+
+@dataclass(frozen=True)
+class Einsum:
+    """A general contraction, as `keras.layers.EinsumDense` has it: `equation` "ab,bc->ac"."""
+
+    equation: str
+    pads = False
+    channel_axis = -1
+
+    @property
+    def letters(self) -> tuple[str, str, str]:
+        """The index letters of input, kernel and output."""
+        left, output = self.equation.split("->")
+        inputs, kernel = left.split(",")
+        return inputs, kernel, output
+
+    def apply(self, x: Array, kernel: Array) -> Array:
+        return backend.einsum(self.equation, x, kernel)
+
+    def adjoint(self, s: Array, kernel: Array, shape: tuple) -> Array:
+        inputs, letters, output = self.letters
+        return backend.einsum(f"{output},{letters}->{inputs}", s, kernel)
+
+    def output_shape(self, shape: Shape, kernel_shape: tuple[int, ...]) -> Shape:
+        inputs, letters, output = self.letters
+        size = dict(zip(letters, kernel_shape, strict=True)) | dict(zip(inputs, shape, strict=True))
+        return tuple(size[letter] for letter in output)
+
+    def scale_output(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        return self._scale(kernel, scale, self.letters[2][-1])
+
+    def scale_input(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        return self._scale(kernel, scale, self.letters[0][-1])
+
+    def _scale(self, kernel: np.ndarray, scale: np.ndarray, letter: str) -> np.ndarray | None:
+        letters = self.letters[1]
+        if letter not in letters:
+            return None
+        return np.einsum(f"{letters},{letter}->{letters}", kernel, scale)
+
+    def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
+        width = kernel_shape[self.letters[1].index(self.letters[0][-1])]
+        return FlatForm(_same, self, np.ones(kernel_shape), _same, _same, width, 1)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution of rank 1 to 3; kernel `(*window, in / groups, out)`.
+
+    `padding` is explicit, a (before, after) pair for each spatial axis; the word "same" stands for
+    TensorFlow's rule and is kept only where the input's size is unknown until run time.
+    """
+
+    strides: tuple[int, ...]
+    padding: Padding
+    dilation: tuple[int, ...]
+    groups: int = 1
+    channels_first: bool = False
+
+    @property
+    def pads(self) -> bool:
+        return self.padding == "same" or any(map(any, self.padding))
+
+    @property
+    def channel_axis(self) -> int:
+        return 1 if self.channels_first else -1
+
+    @property
+    def _geometry(self) -> dict[str, Any]:
+        return {"strides": self.strides, "padding": self.padding, "dilation": self.dilation}
+
+    def apply(self, x: Array, kernel: Array) -> Array:
+        y = backend.convolve(self._last(x), kernel, groups=self.groups, **self._geometry)
+        return self._first(y)
+
+    def adjoint(self, s: Array, kernel: Array, shape: tuple) -> Array:
+        spatial = _spatial(shape, self.channels_first)
+        x = backend.convolve_adjoint(
+            self._last(s), kernel, spatial, groups=self.groups, **self._geometry
+        )
+        return self._first(x)
+
+    def _last(self, x: Array) -> Array:
+        return ops.moveaxis(x, 1, -1) if self.channels_first else x
+
+    def _first(self, x: Array) -> Array:
+        return ops.moveaxis(x, -1, 1) if self.channels_first else x
+
+    def output_shape(self, shape: Shape, kernel_shape: tuple[int, ...]) -> Shape:
+        return _convolved_shape(self, shape, kernel_shape, kernel_shape[-1])
+
+    def scale_output(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        return kernel * scale
+
+    def scale_input(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        per_group = scale.reshape(self.groups, -1)
+        return kernel * np.repeat(per_group, kernel.shape[-1] // self.groups, axis=0).T
+
+    def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
+        fan = kernel_shape[-2]
+        box = Depthwise(self.strides, self.padding, self.dilation, self.channels_first)
+        kernel = np.ones((*kernel_shape[:-2], self.groups, 1))
+        move = _on_channels(self.channels_first)
+        outputs = kernel_shape[-1] // self.groups
+        return FlatForm(
+            move(_sum_channels(self.groups)),
+            box,
+            kernel,
+            move(_repeat_channels(fan)),
+            move(_repeat_channels(outputs)),
+            self.groups,
+            fan,
+        )
+
+
+@dataclass(frozen=True)
+class Depthwise:
+    """Every channel convolved on its own; kernel `(*window, in, multiplier)`."""
+
+    strides: tuple[int, ...]
+    padding: Padding
+    dilation: tuple[int, ...]
+    channels_first: bool = False
+
+    pads = Convolution.pads
+    channel_axis = Convolution.channel_axis
+    _geometry = Convolution._geometry
+    _last = Convolution._last
+    _first = Convolution._first
+
+    def apply(self, x: Array, kernel: Array) -> Array:
+        return self._first(backend.depthwise(self._last(x), kernel, **self._geometry))
+
+    def adjoint(self, s: Array, kernel: Array, shape: tuple) -> Array:
+        spatial = _spatial(shape, self.channels_first)
+        x = backend.depthwise_adjoint(self._last(s), kernel, spatial, **self._geometry)
+        return self._first(x)
+
+    def output_shape(self, shape: Shape, kernel_shape: tuple[int, ...]) -> Shape:
+        return _convolved_shape(self, shape, kernel_shape, kernel_shape[-2] * kernel_shape[-1])
+
+    def scale_output(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        return kernel * scale.reshape(kernel.shape[-2:])
+
+    def scale_input(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        return kernel * scale[:, None]
+
+    def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
+        channels, multiplier = kernel_shape[-2:]
+        move = _on_channels(self.channels_first)
+        reduce = _same if multiplier == 1 else move(_sum_channels(channels))
+        repeat = move(_repeat_channels(multiplier))
+        kernel = np.ones((*kernel_shape[:-1], 1))
+        return FlatForm(reduce, self, kernel, _same, repeat, channels, 1)
+
+
+@dataclass(frozen=True)
+class TransposedConvolution:
+    """The adjoint of a convolution, as Keras' Conv*Transpose; kernel `(*window, out, in)`.
+
+    `convolution` maps this operation's output to its input; `spatial` is the output's static size,
+    None where it is `input * stride + grow` at run time.
+    """
+
+    convolution: Convolution
+    spatial: tuple[int | None, ...]
+    grow: tuple[int, ...]
+    pads = True
+
+    @property
+    def channel_axis(self) -> int:
+        return self.convolution.channel_axis
+
+    def _size(self, shape: tuple) -> tuple:
+        sizes = _spatial(shape, self.convolution.channels_first)
+        terms = zip(self.spatial, sizes, self.convolution.strides, self.grow, strict=True)
+        return tuple(n * stride + grow if s is None else s for s, n, stride, grow in terms)
+
+    def apply(self, x: Array, kernel: Array) -> Array:
+        size = self._size(backend.shape(x))
+        target = (None, None, *size) if self.convolution.channels_first else (None, *size, None)
+        return self.convolution.adjoint(x, kernel, target)
+
+    def adjoint(self, s: Array, kernel: Array, shape: tuple) -> Array:
+        return self.convolution.apply(s, kernel)
+
+    def output_shape(self, shape: Shape, kernel_shape: tuple[int, ...]) -> Shape:
+        if self.convolution.channels_first:
+            return (shape[0], kernel_shape[-2], *self.spatial)
+        return (shape[0], *self.spatial, kernel_shape[-2])
+
+    def scale_output(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        return kernel * scale[:, None]
+
+    def scale_input(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        return kernel * scale
+
+    def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
+        outputs, inputs = kernel_shape[-2:]
+        move = _on_channels(self.convolution.channels_first)
+        return FlatForm(
+            move(_sum_channels(1)),
+            self,
+            np.ones((*kernel_shape[:-2], 1, 1)),
+            move(_repeat_channels(inputs)),
+            move(_repeat_channels(outputs)),
+            1,
+            inputs,
+        )
+
+
+@dataclass(frozen=True)
+class Scale:
+    """`kernel * x`, elementwise: the linear part of an `Affine` node."""
+
+    pads = False
+    channel_axis = -1
+
+    def apply(self, x: Array, kernel: Array) -> Array:
+        return x * kernel
+
+    def adjoint(self, s: Array, kernel: Array, shape: tuple) -> Array:
+        return s * kernel
+
+    def output_shape(self, shape: Shape, kernel_shape: tuple[int, ...]) -> Shape:
+        return shape
+
+    def scale_output(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        return kernel * scale
+
+    def scale_input(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        return kernel * scale
+
+    def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
+        return FlatForm(_same, self, np.ones(()), _same, _same, 1, 1)
+
+
+def _spatial(shape: tuple, channels_first: bool) -> tuple:
+    return tuple(shape[2:] if channels_first else shape[1:-1])
+
+
+def _on_channels(channels_first: bool) -> Callable:
+    """Turn a function of the last axis into one of the channel axis."""
+
+    def decorate(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        if not channels_first:
+            return function
+        return lambda x: ops.moveaxis(function(ops.moveaxis(x, 1, -1)), -1, 1)
+
+    return decorate
+
+
+def _convolved_shape(
+    operation: Convolution | Depthwise, shape: Shape, kernel_shape: tuple[int, ...], channels: int
+) -> Shape:
+    sizes = _spatial(shape, operation.channels_first)
+    spatial = tuple(
+        _convolved_size(operation, size, window, axis)
+        for axis, (size, window) in enumerate(zip(sizes, kernel_shape, strict=False))
+    )
+    if operation.channels_first:
+        return (shape[0], channels, *spatial)
+    return (shape[0], *spatial, channels)
+
+
+def _convolved_size(
+    operation: Convolution | Depthwise, size: int | None, window: int, axis: int
+) -> int | None:
+    if size is None:
+        return None
+    stride = operation.strides[axis]
+    if isinstance(operation.padding, str):
+        return -(-size // stride)
+    reach = (window - 1) * operation.dilation[axis] + 1
+    return (size + sum(operation.padding[axis]) - reach) // stride + 1

@@ -1,0 +1,184 @@
+"""The ledger: per node, relevance in, relevance out, and what every sink took, by its own formula."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from lrpkeras import backend
+from lrpkeras.graph.nodes import Node
+from lrpkeras.propagate import Forward, Program
+from lrpkeras.rules import Relevance, Rule
+
+Array = Any
+
+# What rounding explains of a node's balance, relative to the magnitudes that were added up there.
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One node's account, summed over samples and positions.
+
+    `incoming` is relevance at the node's output, `outgoing` what its inputs got, `sinks` what went
+    elsewhere; `imbalance` is the largest `|incoming - outgoing - sinks|` of any sample, relative to
+    the magnitudes there.
+    """
+
+    name: str
+    kind: str
+    rule: str
+    incoming: float
+    outgoing: float
+    sinks: dict[str, float]
+    imbalance: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `Analyzer.check` found.
+
+    Attributes
+    ----------
+    fidelity
+        Largest difference between the rewritten graph's output and the model's, relative to the
+        largest output.
+    entries
+        One account per node, from the output back to the inputs.
+    start
+        Sum of relevance at the output, over samples.
+    inputs
+        Sum of relevance at the model's inputs.
+    tolerance
+        Largest imbalance that rounding explains.
+    """
+
+    fidelity: float
+    entries: tuple[Entry, ...]
+    start: float
+    inputs: float
+    tolerance: float
+
+    @property
+    def closes(self) -> bool:
+        """Whether every node's account balances."""
+        return self.imbalance <= self.tolerance
+
+    @property
+    def imbalance(self) -> float:
+        """The largest imbalance of any node."""
+        return max((entry.imbalance for entry in self.entries), default=0.0)
+
+    @property
+    def sinks(self) -> dict[str, float]:
+        """What each sink took, over all nodes."""
+        total: dict[str, float] = {}
+        for entry in self.entries:
+            for sink, value in entry.sinks.items():
+                total[sink] = total.get(sink, 0.0) + value
+        return total
+
+    def __str__(self) -> str:
+        rows = [("node", "rule", "in", "out", "went elsewhere")]
+        for entry in self.entries:
+            lost = ", ".join(f"{sink} {value:.3g}" for sink, value in entry.sinks.items() if value)
+            numbers = f"{entry.incoming:.4g}", f"{entry.outgoing:.4g}"
+            rows.append((entry.name, entry.rule, *numbers, lost))
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines = [
+            "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[4]])
+            for row in rows
+        ]
+        verdict = "closes" if self.closes else "DOES NOT CLOSE"
+        total = ", ".join(f"{sink} {value:.4g}" for sink, value in self.sinks.items())
+        lines += [
+            f"start {self.start:.6g} = inputs {self.inputs:.6g} + sinks ({total or 'none'})",
+            f"ledger {verdict}: largest imbalance {self.imbalance:.1e}; "
+            f"fidelity of the rewritten graph {self.fidelity:.1e}",
+        ]
+        return "\n".join(line.rstrip() for line in lines)
+
+
+class Accountant:
+    """Watches a backward pass and keeps an account of every node."""
+
+    def __init__(self, program: Program, forward: Forward) -> None:
+        self.values = forward.values
+        self.entries: list[Entry] = []
+        self._dtype = program.graph.dtype
+
+    def __call__(
+        self,
+        node: Node,
+        rule: Rule | None,
+        state: Any,
+        relevance: Relevance,
+        back: Sequence[Relevance | None],
+    ) -> None:
+        """Take one node into account."""
+        incoming = relevance.absolute(self.values[node.name])
+        outgoing = [
+            part.absolute(self.values[name])
+            for name, part in zip(node.inputs, back, strict=False)
+            if part is not None
+        ]
+        assert rule is not None
+        spread = ops.zeros_like(incoming)
+        sinks = {name: spread + value for name, value in rule.losses(state, incoming).items()}
+        sums = {name: _sums(value) for name, value in sinks.items()}
+        into, out = _sums(incoming), sum((_sums(part) for part in outgoing), np.zeros(1))
+        gap = np.abs(into - out - sum(sums.values(), np.zeros(1)))
+        scale = sum((_sums(ops.absolute(a)) for a in (incoming, *outgoing)), np.zeros(1))
+        self.entries.append(
+            Entry(
+                name=node.name,
+                kind=node.kind,
+                rule=rule.name,
+                incoming=float(into.sum()),
+                outgoing=float(out.sum()),
+                sinks={name: float(value.sum()) for name, value in sums.items()},
+                imbalance=float(np.max(np.divide(gap, scale, out=np.zeros_like(gap), where=scale > 0))),
+            )
+        )
+
+
+def _sums(array: Array) -> np.ndarray:
+    """Sum over all but targets and samples, in float64: rounding of the sum is no imbalance."""
+    values = backend.to_numpy(array).astype("float64")
+    return values.reshape(*values.shape[:2], -1).sum(axis=-1)
+
+
+def check(
+    program: Program, inputs: Sequence[Array], start: Any, expected: np.ndarray
+) -> Check:
+    """Run forward and backward once, eagerly, with an account of every node.
+
+    Parameters
+    ----------
+    program
+        Graph and rules.
+    inputs
+        Tensors, in the model's order.
+    start
+        Function from the forward pass to relevance of the output.
+    expected
+        The model's own value of what is explained.
+    """
+    forward = program.forward(inputs)
+    accountant = Accountant(program, forward)
+    begin = start(forward)
+    output = forward.output(program.graph)
+    arrived, _ = program.backward(forward, begin, observe=accountant)
+    reported = backend.to_numpy(forward.values[program.graph.outputs[-1]]).astype("float64")
+    largest = float(np.max(np.abs(expected), initial=0.0)) or 1.0
+    return Check(
+        fidelity=float(np.max(np.abs(reported - expected)) / largest),
+        entries=tuple(accountant.entries),
+        start=float(_sums(begin.absolute(output)).sum()),
+        inputs=float(sum(_sums(array).sum() for array in arrived)),
+        tolerance=TOLERANCE[program.graph.dtype],
+    )

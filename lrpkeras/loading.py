@@ -1,0 +1,38 @@
+"""Load a model file, safely: nothing in the file is run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import keras
+
+from lrpkeras.errors import ModelError
+
+ENDINGS = (".keras", ".h5", ".hdf5")
+
+
+def load_model(path: str | os.PathLike) -> keras.Model:
+    """Return the Keras model in a file, not compiled; `safe_mode` stays on.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file, it is no model, or it holds code (a Lambda layer).
+    """
+    file = Path(path)
+    if not file.exists():
+        raise ModelError(f"There is no model file {os.fspath(path)!r}.")
+    if file.suffix.lower() not in ENDINGS:
+        raise ModelError(
+            f"{os.fspath(path)!r} is no model file that can be read: it must end in "
+            f"{', '.join(ENDINGS)}."
+        )
+    try:
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # noqa: BLE001 - a broken file can raise anything at all
+        raise ModelError(
+            f"{os.fspath(path)!r} could not be loaded: {type(error).__name__}: {error}\n"
+            "If it has custom layers, register them with keras.saving.register_keras_serializable; "
+            "if it has Lambda layers, replace them: code in a file is never run here."
+        ) from error

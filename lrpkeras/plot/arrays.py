@@ -1,0 +1,128 @@
+"""What is drawn: relevance as maps (n, height, width), images in [0, 1], and their ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lrpkeras.errors import InputError
+
+Maps = NDArray[np.float64]
+Range = tuple[float, float]
+
+# Beyond these, matplotlib replaces limits or overflows in the ticks of the colour bar.
+SMALLEST, LARGEST = 1e-280, 1e280
+LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+
+def symmetric_limits(relevance: ArrayLike, clip: float | None = None) -> Range:
+    """Return the range (-m, m): m is the largest absolute relevance, or its percentile `clip`.
+
+    Percentiles are taken of the nonzero values, so that a sparse map keeps a range. Where all
+    relevance is zero (below 1e-280) the range is (-1, 1): never of zero width.
+
+    Raises
+    ------
+    lrpkeras.errors.InputError
+        Where `relevance` is empty or not finite, or `clip` is not in (0, 100].
+
+    Examples
+    --------
+    >>> symmetric_limits([-3.0, 0.0, 1.0])
+    (-3.0, 3.0)
+    """
+    if clip is not None and not 0 < clip <= 100:
+        raise InputError(f"clip is a percentile above 0 and at most 100, not {clip}")
+    size = np.abs(_finite(relevance, "relevance"))
+    size = size[size > SMALLEST]
+    if size.size == 0:
+        return -1.0, 1.0
+    limit = float(size.max() if clip is None else np.percentile(size, clip))
+    return -limit, limit
+
+
+def ranges(maps: Maps, clip: float | None, shared: bool) -> list[Range]:
+    """Return the symmetric range of each map: one for all of them, or each its own."""
+    if shared:
+        return [symmetric_limits(maps, clip)] * len(maps)
+    return [symmetric_limits(one, clip) for one in maps]
+
+
+def read_maps(relevance: ArrayLike, what: str = "relevance") -> tuple[Maps, bool]:
+    """Return maps (n, height, width), channels summed, and whether they came as a batch."""
+    array = _finite(relevance, what)
+    if array.ndim not in (2, 3, 4):
+        raise InputError(
+            f"{what} has shape {array.shape}; a heatmap takes (height, width), "
+            "(height, width, channels) or (n, height, width, channels). "
+            "Of several targets, choose one: relevance[:, k]"
+        )
+    is_batch = array.ndim == 4
+    maps = array if array.ndim == 2 else array.sum(axis=-1)
+    return (maps if is_batch else maps[np.newaxis]), is_batch
+
+
+def read_rows(rows: Mapping[str, ArrayLike], count: int) -> dict[str, Maps]:
+    """Return the maps of each row, or refuse rows that do not have one for each image."""
+    if not rows:
+        raise InputError("rows is empty: give the grid at least one {label: relevance}")
+    all_maps = {label: read_maps(maps, f"rows[{label!r}]")[0] for label, maps in rows.items()}
+    for label, maps in all_maps.items():
+        if len(maps) != count:
+            raise InputError(f"rows[{label!r}] has {len(maps)} maps for {count} images")
+    return all_maps
+
+
+def read_pictures(images: ArrayLike) -> list[Maps]:
+    """Return images with values in [0, 1], each (height, width) or (height, width, 3)."""
+    array = _finite(images, "image")
+    if array.ndim not in (2, 3, 4) or (array.ndim > 2 and array.shape[-1] not in (1, 3)):
+        raise InputError(
+            f"image has shape {array.shape}; a picture is (height, width) or "
+            "(height, width, 1 or 3), alone or in a batch"
+        )
+    batch = _unit(array if array.ndim == 4 else array[np.newaxis])
+    return list(batch[..., 0] if batch.ndim == 4 and batch.shape[-1] == 1 else batch)
+
+
+def read_greys(image: ArrayLike | None, count: int) -> list[Maps] | None:
+    """Return a grey image for each map; a single one serves all."""
+    if image is None:
+        return None
+    greys = [one @ LUMINANCE if one.ndim == 3 else one for one in read_pictures(image)]
+    if len(greys) not in (1, count):
+        raise InputError(f"{len(greys)} images for {count} maps: give one, or one for each")
+    return greys * count if len(greys) == 1 else greys
+
+
+def _unit(images: Maps) -> Maps:
+    """Bring images to [0, 1]: as they are, from [0, 255], or from their own range."""
+    low, high = images.min(), images.max()
+    if low >= 0 and high <= 1:
+        return images
+    if low >= 0 and high <= 255:
+        return images / 255
+    return (images - low) / (high - low) if high > low else np.full_like(images, 0.5)
+
+
+def _finite(values: ArrayLike, what: str) -> Maps:
+    """Return `values` as float64, or refuse what is no array of finite real numbers."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} is not one array: {error}") from error
+    if array.dtype.kind in "OSUcmM":
+        raise InputError(
+            f"{what} is not an array of real numbers ({array.dtype}); "
+            "draw the relevance of several inputs one at a time"
+        )
+    if array.size == 0:
+        raise InputError(f"{what} is empty: its shape is {array.shape}")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise InputError(f"{what} holds NaN or infinite values; look for the layer they come from")
+    if np.abs(array).max() > LARGEST:
+        raise InputError(f"{what} goes beyond {LARGEST:g}, too large to draw; scale it down first")
+    return array

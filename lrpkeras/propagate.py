@@ -1,0 +1,207 @@
+"""Graph + rules -> one compiled function: forward, then backward.
+
+Relevance carries a leading target axis throughout, `(k, batch, ...)`: what does not depend on the
+target is computed once for all k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from keras import ops
+
+from lrpkeras import backend
+from lrpkeras.graph.graph import Graph
+from lrpkeras.graph.nodes import Input, Linear, Node
+from lrpkeras.rules import Relevance, Rule, Vanishing
+from lrpkeras.rules.relevance import added
+
+Array = Any
+Observer = Callable[[Node, Rule | None, Any, Relevance, Sequence[Relevance | None]], None]
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The forward pass at one input: every node's value, and the state of every rule."""
+
+    values: Mapping[str, Array]
+    states: Mapping[str, Any]
+
+    def output(self, graph: Graph) -> Array:
+        """The value that is explained."""
+        return self.values[graph.outputs[0]]
+
+
+class Program:
+    """A canonized graph with a rule for each node, its arrays held as variables.
+
+    Parameters
+    ----------
+    graph
+        A canonized graph with facts; its first output is explained, its last one is reported.
+    rules
+        A rule for every node that passes relevance on.
+    vanishes
+        Whether relevance starts at zero wherever the output is zero.
+    """
+
+    def __init__(self, graph: Graph, rules: Mapping[str, Rule], *, vanishes: bool = True) -> None:
+        self.rules = dict(rules)
+        self.reached = _reached(graph, self.rules)
+        self._start = Vanishing(vanishes)
+        self.graph = _with_closed(graph, self.rules, self.reached, self._start)
+        self._variables: dict[tuple[str, str], Any] = {}
+        self.prepared = self._hold(prepare(self.graph, self.rules, self.reached))
+
+    def _hold(self, arrays: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[str, Array]]:
+        """Make a variable for every distinct array."""
+        made: dict[int, Any] = {}
+        held: dict[str, dict[str, Array]] = {}
+        for name, group in arrays.items():
+            held[name] = {}
+            for key, array in group.items():
+                if id(array) not in made:
+                    made[id(array)] = backend.variable(array, f"{_plain(name)}_{key}")
+                held[name][key] = made[id(array)]
+        return held
+
+    def refresh(self, graph: Graph) -> None:
+        """Take over the arrays of a graph of the same structure, without tracing anew."""
+        fresh = _with_closed(graph, self.rules, self.reached, self._start)
+        assigned: set[int] = set()
+        for name, group in prepare(fresh, self.rules, self.reached).items():
+            for key, array in group.items():
+                variable = self.prepared[name][key]
+                if id(variable) not in assigned:
+                    backend.assign(variable, array)
+                    assigned.add(id(variable))
+        self.graph = fresh
+
+    def forward(self, inputs: Sequence[Array]) -> Forward:
+        """Run the model, and all parts of the rules that do not depend on the target."""
+        values: dict[str, Array] = dict(zip(self.graph.inputs, inputs, strict=True))
+        states: dict[str, Any] = {}
+        for node in self.graph:
+            if isinstance(node, Input):
+                continue
+            read = tuple(values[name] for name in node.inputs)
+            prepared = self.prepared[node.name]
+            if node.name in self.reached:
+                rule = self.rules[node.name]
+                values[node.name], states[node.name] = rule.evaluate(node, prepared, read)
+            else:
+                values[node.name] = node.compute(read, prepared)
+        return Forward(values, states)
+
+    def backward(
+        self,
+        forward: Forward,
+        start: Relevance,
+        layers: Sequence[str] = (),
+        observe: Observer | None = None,
+    ) -> tuple[list[Array], dict[str, Array]]:
+        """Send relevance back from the output.
+
+        Parameters
+        ----------
+        forward
+            From `forward`.
+        start
+            Relevance of the output, `(k, batch, ...)`.
+        layers
+            Names of nodes whose outputs' relevance is wanted too.
+        observe
+            Called with each node, rule, state, relevance of its output and of its inputs.
+
+        Returns
+        -------
+        Relevance of every input in the model's order, and of the nodes in `layers`.
+        """
+        values = forward.values
+        waiting: dict[str, list[Relevance]] = {self.graph.outputs[0]: [start]}
+        arrived: dict[str, Array] = {}
+        for node in reversed(list(self.graph)):
+            parts = waiting.pop(node.name, None)
+            if parts is None:
+                continue
+            relevance = added(parts, values[node.name])
+            if node.name in layers or isinstance(node, Input):
+                arrived[node.name] = relevance.absolute(values[node.name])
+            if isinstance(node, Input):
+                continue
+            rule, state = self.rules[node.name], forward.states[node.name]
+            back = rule.propagate(state, relevance)
+            if observe is not None:
+                observe(node, rule, state, relevance, back)
+            for name, part in zip(node.inputs, back, strict=False):
+                if part is not None:
+                    waiting.setdefault(name, []).append(part)
+        for name in (*self.graph.inputs, *layers):
+            if name not in arrived:
+                arrived[name] = _none(start, values[name])
+        return [arrived[name] for name in self.graph.inputs], {n: arrived[n] for n in layers}
+
+
+def _none(start: Relevance, value: Array) -> Array:
+    """Zero relevance, for a tensor that the explained output does not depend on."""
+    zeros = ops.expand_dims(ops.zeros_like(value), 0)
+    return ops.repeat(zeros, start.array.shape[0], axis=0)
+
+
+def prepare(
+    graph: Graph, rules: Mapping[str, Rule], reached: set[str]
+) -> dict[str, dict[str, Array]]:
+    """Return the arrays of every node: as its rule prepares them, or its plain parameters."""
+    return {
+        node.name: rules[node.name].prepare(node) if node.name in reached else node.parameters
+        for node in graph
+        if not isinstance(node, Input)
+    }
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name)
+
+
+def _reached(graph: Graph, rules: Mapping[str, Rule]) -> set[str]:
+    """Return the nodes that get relevance: gates of a product, for one, get none."""
+    reached = {graph.outputs[0]}
+    for node in reversed(list(graph)):
+        if node.name in reached and node.name in rules:
+            reaches = rules[node.name].reaches(node)
+            pairs = zip(node.inputs, reaches, strict=False)
+            reached |= {name for name, gets in pairs if gets}
+    return reached
+
+
+def _with_closed(
+    graph: Graph, rules: Mapping[str, Rule], reached: set[str], start: Vanishing
+) -> Graph:
+    """Return the graph in which `Facts.closed` says where relevance vanishes unless z > 0.
+
+    Derived from the rules above each node: it is false below a rule that gives relevance to what
+    is zero.
+    """
+    known: dict[str, list[Vanishing]] = {graph.outputs[0]: [start]}
+    nodes = dict(graph.nodes)
+    for node in reversed(list(graph)):
+        if node.name not in reached or node.name not in rules:
+            continue
+        at_zero = all(v.at_zero for v in known[node.name])
+        positive = all(v.unless_positive for v in known[node.name])
+        output = Vanishing(at_zero, positive or (at_zero and node.facts.non_negative))
+        nodes[node.name] = replace(node, facts=replace(node.facts, closed=output.unless_positive))
+        back = rules[node.name].vanishing(nodes[node.name], output)
+        for name in node.inputs[: node.receives]:
+            known.setdefault(name, []).append(back)
+    return replace(graph, nodes=nodes)
+
+
+def divides_by_output(graph: Graph, rules: Mapping[str, Rule]) -> bool:
+    """Tell whether the linear rule nearest to the output divides by z, so that it keeps z's sign."""
+    node = graph[graph.outputs[0]]
+    while not isinstance(node, Linear) and node.inputs:
+        node = graph[node.inputs[0]]
+    return node.name in rules and rules[node.name].divides_by_output

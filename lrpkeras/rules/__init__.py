@@ -1,0 +1,31 @@
+"""Rules: how each kind of node passes relevance back to its inputs."""
+
+from lrpkeras.rules.activation import Pass
+from lrpkeras.rules.by_kind import Proportional, Winner
+from lrpkeras.rules.box import Box
+from lrpkeras.rules.flat import Flat
+from lrpkeras.rules.gradient import Gradient, Identity
+from lrpkeras.rules.linear import AlphaBeta, Epsilon, Zero, ZPlus
+from lrpkeras.rules.merge import Adjoint, Signal, Uniform
+from lrpkeras.rules.relevance import Relevance
+from lrpkeras.rules.rule import Rule, Vanishing
+
+__all__ = [
+    "Adjoint",
+    "AlphaBeta",
+    "Box",
+    "Epsilon",
+    "Flat",
+    "Gradient",
+    "Identity",
+    "Pass",
+    "Proportional",
+    "Relevance",
+    "Rule",
+    "Signal",
+    "Uniform",
+    "Vanishing",
+    "Winner",
+    "ZPlus",
+    "Zero",
+]

@@ -1,0 +1,155 @@
+"""Rules for nodes of several inputs, and for the plain routes between nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from keras import ops
+
+from lrpkeras import backend
+from lrpkeras.errors import RuleError
+from lrpkeras.graph.nodes import Extremum, Fork, Node, Product, Route, Sum
+from lrpkeras.rules.linear import inverse
+from lrpkeras.rules.relevance import Relevance
+from lrpkeras.rules.rule import Array, Prepared, Rule, Vanishing
+
+
+@dataclass(frozen=True)
+class Adjoint(Rule):
+    """Relevance takes the way back that its value came: moves are undone, copies added up."""
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (Route, Fork)
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        node, _, inputs, _ = state
+        if isinstance(node, Fork):
+            return (relevance,)
+        k = relevance.array.shape[0]
+        shapes = tuple(backend.shape(x) for x in inputs)
+        parts = node.move.adjoint(backend.merge_leading(relevance.array), shapes)
+        return tuple(relevance.with_array(backend.split_leading(part, k)) for part in parts)
+
+    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+        return output
+
+    def losses(self, state: Any, relevance: Array) -> dict[str, Array]:
+        node, _, inputs, output = state
+        if isinstance(node, Fork) or not node.move.fills:
+            return {}
+        filled = 1 - node.move.apply(*(ops.ones_like(x) for x in inputs))
+        return {"padding": relevance * filled}
+
+
+@dataclass(frozen=True)
+class SumShare(Rule):
+    """`Proportional` for sums: `R_i = a_i / z R`, `a_i = c_i x_i`, `z = sum a_i`.
+
+    Where the terms cancel, `|z| < delta sum |a_i|`, the shares are `|a_i| / sum |a_i|` instead, so
+    that relevance cannot blow up; where all terms are zero it is lost, and counted.
+    """
+
+    delta: float = 1e-6
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (Sum,)
+
+    def linearize(
+        self, node: Sum, prepared: Prepared, inputs: tuple[Array, ...], output: Array
+    ) -> Any:
+        return node, inputs, output
+
+    def _cancelled(self, terms: list[Array], z: Array) -> tuple[Array, Array]:
+        """Where the terms cancel, and the sum of their magnitudes."""
+        magnitude = sum((ops.absolute(term) for term in terms[1:]), ops.absolute(terms[0]))
+        return ops.absolute(z) < self.delta * magnitude, magnitude
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        node, inputs, z = state
+        if relevance.is_ratio:
+            ratio = relevance.array * ops.cast(z != 0, z.dtype) if self.delta else relevance.array
+        else:
+            ratio = relevance.array * inverse(z)
+        if not self.delta:
+            return tuple(Relevance(c * ratio, "ratio") for c in node.coefficients)
+        terms = node.terms(inputs)
+        cancelled, magnitude = self._cancelled(terms, z)
+        by_size = relevance.absolute(z) * inverse(magnitude)
+        return tuple(
+            Relevance(ops.where(cancelled, by_size * c * ops.sign(term), c * ratio), "ratio")
+            for c, term in zip(node.coefficients, terms, strict=True)
+        )
+
+    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+        return Vanishing(True)
+
+    def losses(self, state: Any, relevance: Array) -> dict[str, Array]:
+        node, inputs, z = state
+        _, magnitude = self._cancelled(node.terms(inputs), z)
+        empty = magnitude == 0 if self.delta else z == 0
+        return {"zero sum": relevance * ops.cast(empty, z.dtype)}
+
+
+@dataclass(frozen=True)
+class InputWinner(Rule):
+    """`Winner` for a maximum or minimum: all relevance goes to the first input that won."""
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (Extremum,)
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        _, _, inputs, output = state
+        open_, parts = ops.ones_like(output), []
+        for x in inputs:
+            won = open_ * ops.cast(x == output, output.dtype)
+            open_ = open_ - won
+            parts.append(relevance.with_array(relevance.array * won))
+        return tuple(parts)
+
+    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+        return output
+
+
+@dataclass(frozen=True)
+class Signal(Rule):
+    """A product passes relevance to its signals and none to its gates [Arras et al. 2017].
+
+    Gates are the factors that come from a sigmoid-like function; several signals share equally.
+    """
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (Product,)
+
+    def validate(self, node: Node) -> None:
+        if not any(node.facts.gates) or all(node.facts.gates):
+            raise RuleError(
+                f"Signal() needs both gates and signals at {node.name!r}; use Uniform() there"
+            )
+
+    def reaches(self, node: Node) -> tuple[bool, ...]:
+        return tuple(not gate for gate in node.facts.gates)
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        node, _, inputs, output = state
+        return _shared(node.facts.gates, inputs, output, relevance)
+
+    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+        return Vanishing(output.at_zero)
+
+
+@dataclass(frozen=True)
+class Uniform(Rule):
+    """A product passes relevance to all its factors in equal parts."""
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (Product,)
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        _, _, inputs, output = state
+        return _shared((False,) * len(inputs), inputs, output, relevance)
+
+    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+        return Vanishing(output.at_zero)
+
+
+def _shared(
+    gates: tuple[bool, ...], inputs: tuple[Array, ...], output: Array, relevance: Relevance
+) -> tuple[Relevance | None, ...]:
+    share = Relevance(relevance.absolute(output) / gates.count(False))
+    return tuple(None if gate else share for gate in gates)

@@ -1,0 +1,124 @@
+"""Rules for pooling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from keras import ops
+
+from lrpkeras import backend
+from lrpkeras.graph.nodes import AveragePool, MaxPool, Node, Pool
+from lrpkeras.rules.linear import inverse
+from lrpkeras.rules.relevance import Relevance
+from lrpkeras.rules.rule import Array, Prepared, Rule, Vanishing
+
+
+@dataclass(frozen=True)
+class PoolWinner(Rule):
+    """`Winner` for max pooling: all relevance of a window goes to its first maximum."""
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (MaxPool,)
+
+    def linearize(
+        self, node: MaxPool, prepared: Prepared, inputs: tuple[Array, ...], output: Array
+    ) -> Any:
+        routes = None if node.window is not None else _global_winner(node, inputs[0])
+        return node, inputs[0], output, routes
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        node, x, output, routes = state
+        array = relevance.array
+        if routes is not None:
+            spread = _keepdims(node, array, len(x.shape) + 1)
+            return (relevance.with_array(spread * routes),)
+        k = array.shape[0]
+        back = backend.max_pool_adjoint(
+            _tiled(node.last(x), k),
+            _tiled(node.last(output), k),
+            node.last(backend.merge_leading(array)),
+            **node.geometry,
+        )
+        return (relevance.with_array(backend.split_leading(node.first(back), k)),)
+
+    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+        return output
+
+
+def _tiled(x: Array, times: int) -> Array:
+    return x if times == 1 else ops.concatenate([x] * times, axis=0)
+
+
+def _global_winner(node: Pool, x: Array) -> Array:
+    """One at the first maximum over all pooled axes, in row-major order; zero elsewhere."""
+    rank = len(x.shape)
+    kept = [axis for axis in range(rank) if axis not in node.axes]
+    order = (*kept, *node.axes)
+    moved = ops.transpose(x, order)
+    shape = backend.shape(moved)
+    flat = ops.reshape(moved, (*shape[: len(kept)], -1))
+    size = backend.shape(flat)[-1]
+    hot = ops.one_hot(ops.argmax(flat, axis=-1), size, dtype=x.dtype)
+    return ops.transpose(ops.reshape(hot, shape), tuple(int(i) for i in np.argsort(order)))
+
+
+def _keepdims(node: Pool, array: Array, rank: int) -> Array:
+    """Give `(k, batch, ...)` back the axes that a global pooling dropped, with size one."""
+    if len(array.shape) == rank:
+        return array
+    for axis in sorted(node.axes):
+        array = ops.expand_dims(array, axis + 1)
+    return array
+
+
+@dataclass(frozen=True)
+class AverageShare(Rule):
+    """`Proportional` for average pooling: `R_i = sum_j x_i / sum_window(x) R_j`."""
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (AveragePool,)
+
+    def linearize(
+        self, node: AveragePool, prepared: Prepared, inputs: tuple[Array, ...], output: Array
+    ) -> Any:
+        return node, inputs[0], output
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        node, x, output = state
+        alive = ops.cast(output != 0, output.dtype)
+        ratio = relevance.array * (alive if relevance.is_ratio else inverse(output))
+        return (Relevance(average_adjoint(node, ratio, x), "ratio"),)
+
+    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+        return Vanishing(True, not node.facts.signed)
+
+    def losses(self, state: Any, relevance: Array) -> dict[str, Array]:
+        _, _, output = state
+        return {"zero sum": relevance * ops.cast(output == 0, output.dtype)}
+
+
+@dataclass(frozen=True)
+class AverageFlat(Rule):
+    """`Flat` for average pooling: all inputs of a window get the same."""
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (AveragePool,)
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        node, _, inputs, output = state
+        return (Relevance(average_adjoint(node, relevance.absolute(output), inputs[0])),)
+
+
+def average_adjoint(node: AveragePool, array: Array, x: Array) -> Array:
+    """Return the adjoint of average pooling at `array`, `(k, batch, ...)`."""
+    if node.window is None:
+        sizes = [backend.shape(x)[axis] for axis in node.axes]
+        count = ops.cast(ops.prod(ops.stack(sizes)), x.dtype)
+        spread = _keepdims(node, array, len(x.shape) + 1) / count
+        return spread + ops.zeros_like(x)
+    k = array.shape[0]
+    channels_last = node.last(x)
+    spatial = backend.shape(channels_last)[1:-1]
+    back = backend.average_pool_adjoint(
+        node.last(backend.merge_leading(array)), spatial, **node.geometry
+    )
+    return backend.split_leading(node.first(back), k)

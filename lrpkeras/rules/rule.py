@@ -1,0 +1,147 @@
+"""What a rule is: parameters, and three pure steps from a node to the relevance of its inputs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from lrpkeras.errors import RuleError
+from lrpkeras.graph.nodes import Node
+from lrpkeras.rules.relevance import Relevance
+
+Array = Any
+Prepared = Mapping[str, Array]
+
+
+class Vanishing(NamedTuple):
+    """Where relevance is known to be zero: where the tensor is zero; where it is not positive."""
+
+    at_zero: bool = False
+    unless_positive: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Base class of all rules: a frozen dataclass of parameters.
+
+    A rule passes relevance back through one node in three steps. `prepare` makes modified kernels
+    and constants, once; `linearize` computes all that does not depend on the target; `propagate`
+    is the way back. For k targets the first two are shared.
+    """
+
+    kinds: ClassVar[tuple[type[Node], ...]] = ()
+    divides_by_output: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """The rule as summaries show it: class name and parameters that are not the default."""
+        changed = [
+            f"{field.name}={_short(getattr(self, field.name))}"
+            for field in dataclasses.fields(self)
+            if not _is_default(field, getattr(self, field.name))
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def applies(self, node: Node) -> bool:
+        """Whether this rule is made for nodes of this kind."""
+        return isinstance(node, self.kinds)
+
+    def validate(self, node: Node) -> None:
+        """Raise `RuleError` where the rule cannot apply to a node of a kind that it is made for."""
+
+    def prepare(self, node: Node) -> dict[str, Array]:
+        """Return every array that the two other steps, and the forward pass, will read."""
+        return dict(node.parameters)
+
+    def evaluate(
+        self, node: Node, prepared: Prepared, inputs: tuple[Array, ...]
+    ) -> tuple[Array, Any]:
+        """Return the node's output and `linearize`'s state; a rule may share work between them."""
+        output = node.compute(inputs, prepared)
+        return output, self.linearize(node, prepared, inputs, output)
+
+    def linearize(
+        self, node: Node, prepared: Prepared, inputs: tuple[Array, ...], output: Array
+    ) -> Any:
+        """Return all that `propagate` needs and that does not depend on the target."""
+        return node, prepared, inputs, output
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        """Return the relevance of each input that receives any; None where it gets none by design."""
+        raise NotImplementedError
+
+    def reaches(self, node: Node) -> tuple[bool, ...]:
+        """Tell which inputs get relevance at all; for all others `propagate` returns None."""
+        return (True,) * node.receives
+
+    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+        """Tell where relevance of the inputs vanishes, given where that of the output does."""
+        return Vanishing()
+
+    def losses(self, state: Any, relevance: Array) -> dict[str, Array]:
+        """Return what does not reach the inputs, by sink, each from its own formula.
+
+        Parameters
+        ----------
+        state
+            From `linearize`.
+        relevance
+            Relevance itself at the output, `(k, batch, ...)`.
+
+        Returns
+        -------
+        Arrays that broadcast against `relevance`.
+        """
+        return {}
+
+
+def _is_default(field: dataclasses.Field, value: Any) -> bool:
+    return field.default is not dataclasses.MISSING and field.default is value or (
+        isinstance(value, int | float | str) and field.default == value
+    )
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    shape = getattr(value, "shape", None)
+    return f"array{tuple(shape)}" if shape else str(value)
+
+
+def refuse(rule: Rule, node: Node, why: str) -> RuleError:
+    """Return the error for a rule that cannot apply to a node."""
+    return RuleError(f"{rule.name} cannot apply to {node.name!r} ({node.kind}): {why}")
+
+
+@dataclass(frozen=True)
+class ByKind(Rule):
+    """A rule of one name and idea that works differently for each kind of node."""
+
+    def part(self, node: Node) -> Rule:
+        """Return the rule for nodes of this kind."""
+        raise NotImplementedError
+
+    def validate(self, node: Node) -> None:
+        self.part(node).validate(node)
+
+    def prepare(self, node: Node) -> dict[str, Array]:
+        return self.part(node).prepare(node)
+
+    def linearize(
+        self, node: Node, prepared: Prepared, inputs: tuple[Array, ...], output: Array
+    ) -> Any:
+        part = self.part(node)
+        return part, part.linearize(node, prepared, inputs, output)
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        part, inner = state
+        return part.propagate(inner, relevance)
+
+    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+        return self.part(node).vanishing(node, output)
+
+    def losses(self, state: Any, relevance: Array) -> dict[str, Array]:
+        part, inner = state
+        return part.losses(inner, relevance)
