@@ -81,8 +81,10 @@ def constant(array: Any, dtype: str | None = None) -> Tensor:
     return tf.constant(array, dtype)
 
 
-def to_numpy(tensor: Tensor) -> np.ndarray:
-    """Return the value of an eager tensor or variable as an array of its own."""
+def to_numpy(tensor: Any) -> np.ndarray:
+    """Return the value of an eager tensor, a variable or an array-like as an array of its own."""
+    if isinstance(tensor, keras.Variable):
+        tensor = tensor.value
     return tensor.numpy() if tf.is_tensor(tensor) else np.array(tensor)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from lrpkeras import backend
 from lrpkeras.graph.moves import Shape
 from lrpkeras.graph.nodes import Node
 from lrpkeras.graph.shapes import output_shape
@@ -148,4 +149,4 @@ class Draft:
 
     def array(self, value: Any) -> np.ndarray:
         """Return a copy of a variable, tensor or array in the graph's dtype."""
-        return np.array(keras.ops.convert_to_numpy(value), dtype=self.dtype)
+        return backend.to_numpy(value).astype(self.dtype)

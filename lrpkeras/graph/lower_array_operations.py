@@ -46,7 +46,7 @@ def feature_axes(axes: Any, x: Tensor) -> tuple[int, ...]:
 def reshape_operation(operation: Operation, x: Tensor) -> Tensor:
     """To a new shape that keeps the batch."""
     batch, *target = operation.newshape
-    if batch in (None, -1) and (batch is None or _keeps_batch(x, target)):
+    if batch == -1 and _keeps_batch(x, target):
         return reshape(x, tuple(target))
     raise Refusal(f"it reshapes {x.shape} to {operation.newshape}, across samples")
 

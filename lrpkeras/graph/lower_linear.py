@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from lrpkeras import backend
 from lrpkeras.graph.lower import Refusal, Tensor, register
 from lrpkeras.graph.lower_activation import fused
 from lrpkeras.graph.nodes import Linear
@@ -35,7 +36,7 @@ def _bias(layer: layers.EinsumDense) -> keras.Variable | np.ndarray | None:
         return bias
     # Only the last axis is longer than 1: a vector along the output channels.
     if all(size == 1 for size in bias.shape[:-1]):
-        return keras.ops.convert_to_numpy(bias).reshape(-1)
+        return backend.to_numpy(bias).reshape(-1)
     return bias
 
 

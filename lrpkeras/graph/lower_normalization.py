@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from lrpkeras import backend
 from lrpkeras.graph.lower import Refusal, Tensor, UnknownSize, register
 from lrpkeras.graph.moves import Repeat
 from lrpkeras.graph.nodes import Affine, Route
@@ -91,4 +92,4 @@ def _without_batch(constant: Any, x: Tensor) -> np.ndarray:
 
 
 def _float64(value: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(value), dtype="float64")
+    return np.asarray(backend.to_numpy(value), dtype="float64")

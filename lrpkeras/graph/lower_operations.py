@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras.src.ops import numpy
 
+from lrpkeras import backend
 from lrpkeras.graph import functions
 from lrpkeras.graph.lower import Refusal, Tensor, register
 from lrpkeras.graph.lower_array_operations import feature_axes
@@ -35,7 +36,26 @@ def add(operation: Operation, x: Operand, y: Operand) -> Tensor:
     if _both(x, y):
         return merge(Sum, (x, y), coefficients=(1.0, 1.0))
     tensor, constant = _ordered(x, y)
+    if tensor is x:
+        _refuse_misread_bias(tensor, constant)
     return affine(tensor, 1.0, constant)
+
+
+def _refuse_misread_bias(x: Tensor, constant: np.ndarray) -> None:
+    """Refuse constants that Keras, on TensorFlow, adds along another axis than NumPy would.
+
+    `keras.ops.add` takes whatever has one axis longer than 1 for a bias of the last axis, or of the
+    first behind the batch, if its size fits.
+    """
+    long = [axis for axis, size in enumerate(constant.shape, x.rank - constant.ndim) if size > 1]
+    if len(long) != 1 or x.rank < 2:
+        return
+    size = constant.size
+    misread = {1: x.shape[1], x.rank - 1: x.shape[-1]}
+    taken = [axis for axis, n in misread.items() if n == size]
+    if taken and taken[-1] != long[0]:
+        why = f"keras.ops.add adds a constant of shape {constant.shape} along axis {taken[-1]} here"
+        raise Refusal(why, "subtract its negative, or give it the shape of the input")
 
 
 @register(numpy.Subtract)
@@ -112,7 +132,7 @@ def _ordered(x: Operand, y: Operand) -> tuple[Tensor, np.ndarray]:
 
 
 def _constant(value: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(value), dtype="float64")
+    return np.asarray(backend.to_numpy(value), dtype="float64")
 
 
 @register(numpy.Mean, numpy.Average)

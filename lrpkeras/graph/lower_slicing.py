@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras.src.ops import core, numpy
 
+from lrpkeras import backend
 from lrpkeras.graph.lower import Refusal, Tensor, UnknownSize, register
 from lrpkeras.graph.lower_array_operations import feature_axes, moved
 from lrpkeras.graph.lower_merging import reshape
@@ -85,7 +86,7 @@ def _crop(axis: int, rank: int, low: int, high: int) -> Crop:
 
 
 def _indices(entry: Any) -> list[int]:
-    array = np.asarray(keras.ops.convert_to_numpy(entry))
+    array = np.asarray(backend.to_numpy(entry))
     if array.ndim > 1 or not np.issubdtype(array.dtype, np.integer):
         raise Refusal("it indexes with something other than whole numbers along one axis")
     return [int(i) for i in np.atleast_1d(array)]
@@ -122,7 +123,7 @@ def take(operation: Operation, x: Tensor, indices: Any) -> Tensor:
     if operation.axis is None:
         raise Refusal("it takes entries across samples", "name an axis, not 0")
     (axis,) = feature_axes(operation.axis, x)
-    array = np.asarray(keras.ops.convert_to_numpy(indices))
+    array = np.asarray(backend.to_numpy(indices))
     move = chosen(_indices(array.reshape(-1)), axis, x)
     if array.ndim == 1:
         return x.then(Route, move=move)

@@ -60,7 +60,13 @@ def stabilize(z: Array, epsilon: float) -> Array:
 
     Without the last part a dead neuron (z = 0) would divide by zero.
     """
-    return z + ops.where(z < 0, -epsilon, epsilon)
+    return z + signed(epsilon, z)
+
+
+def signed(epsilon: float, z: Array) -> Array:
+    """Return `epsilon` with the sign of `z`; zero counts as positive."""
+    size = backend.constant(epsilon, dtype=z.dtype)
+    return ops.where(z < 0, -size, size)
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,7 @@ class Epsilon(ProductRule):
         share = 1 / stabilized
 
         def fractions() -> dict[str, Array]:
-            moved = {"epsilon": ops.where(output < 0, -self.epsilon, self.epsilon) * share}
+            moved = {"epsilon": signed(self.epsilon, output) * share}
             bias = node.bias_tensor(inputs, prepared)
             return moved if bias is None else {"bias": bias * share, **moved}
 
