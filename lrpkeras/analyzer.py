@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import os
-import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import keras
 import numpy as np
-from keras import ops
 
 from lrpkeras import backend, ledger, presets, serialize, summary, targets
 from lrpkeras.canonize import canonize, drop_inert, select_output, strip_head
-from lrpkeras.errors import InputError, RuleError, near_misses
+from lrpkeras.errors import InputError, RuleError, TargetError, near_misses
+from lrpkeras.explainer import Explainer
 from lrpkeras.explanation import Explanation
 from lrpkeras.graph import keras_reader
 from lrpkeras.graph.facts import with_facts
 from lrpkeras.graph.graph import Graph
-from lrpkeras.graph.walk import functional
 from lrpkeras.graph.verify import verify as verify_graph
+from lrpkeras.graph.walk import functional
 from lrpkeras.inputs import Intake
 from lrpkeras.loading import load_model
+from lrpkeras.options import Options
 from lrpkeras.presets import Preset
-from lrpkeras.propagate import Forward, Program, divides_by_output
+from lrpkeras.propagate import Forward, Program
 from lrpkeras.rules import Relevance, Rule
 
 Array = Any
-
-INITIALS = ("logit", "unit", "contrast")
-BATCH_NORMS = ("fold",)
-# Classes explained at once by target="all": relevance of so many targets is held in memory.
-CHUNK = 10
+Model: TypeAlias = keras.Model | str | os.PathLike
 
 
 class Analyzer:
@@ -83,7 +80,7 @@ class Analyzer:
 
     def __init__(
         self,
-        model: keras.Model | str | os.PathLike,
+        model: Model,
         preset: str | Preset = "epsilon_plus_flat",
         *,
         rules: Any = None,
@@ -93,41 +90,28 @@ class Analyzer:
         output: str | int | None = None,
         initial: str = "logit",
         precision: str | None = None,
-        jit_compile: bool | str = "auto",
+        jit_compile: bool | Literal["auto"] = "auto",
         verify: bool = True,
     ) -> None:
-        _check_options(batch_norm, bias, initial, precision, input_range, jit_compile)
+        self.options = Options(
+            batch_norm, bias, input_range, output, initial, precision, jit_compile, verify
+        )
         self.model = load_model(model) if isinstance(model, str | os.PathLike) else model
-        self._settings = {
-            "batch_norm": batch_norm,
-            "bias": bias,
-            "input_range": input_range,
-            "output": output,
-            "initial": initial,
-            "precision": precision,
-            "jit_compile": jit_compile,
-            "verify": verify,
-        }
         self._overrides = serialize.as_entries(rules)
-        self._base = presets.named(preset, input_range)
+        self._base = presets.named(preset, self.options.input_range)
         self.preset = self._base.with_overrides(self._overrides)
         graph = self._rewritten()
         assigned = self.preset.assign(graph, required=len(self._overrides))
         if verify:
-            verify_graph(graph, self.model, input_range)
+            verify_graph(graph, self.model, self.options.input_range)
         self._program = Program(graph, assigned, vanishes=initial != "unit")
         self._intake = _intake(self.model, graph)
-        self._compiled: dict[Any, backend.Compiled] = {}
-        self._lock = threading.Lock()
+        self._explainer = Explainer(self._program, self.preset, initial, self._intake, jit_compile)
 
     def _rewritten(self) -> Graph:
-        plain = strip_head(drop_inert(self._selected()))
-        self._plain = plain
-        graph = canonize(plain, contrast=self._settings["initial"] == "contrast")
-        return with_facts(graph, self._settings["input_range"])
-
-    def _selected(self) -> Graph:
-        return select_output(keras_reader.read(self.model), self._settings["output"])
+        read = select_output(keras_reader.read(self.model), self.options.output)
+        graph = canonize(read, contrast=self.options.initial == "contrast")
+        return with_facts(graph, self.options.input_range)
 
     @property
     def graph(self) -> Graph:
@@ -162,8 +146,8 @@ class Analyzer:
             If `x` or `target` does not fit.
         """
         arrays = self._checked(x)
-        parsed = targets.parse(target, arrays[0].shape[0], self._output_shape)
-        relevance = self._run(arrays, parsed, slice(None), ())["relevance"]
+        parsed = targets.parse(target, arrays[0].shape[0], self._explainer.output_shape)
+        relevance = self._explainer.run(arrays, parsed, 0, ())["relevance"]
         return self._intake.pack(x, relevance)
 
     def explain(
@@ -201,18 +185,17 @@ class Analyzer:
         dataset = backend.is_dataset(x)
         arrays = None if dataset else self._checked(x)
         number = None if arrays is None else arrays[0].shape[0]
-        parsed = targets.parse(target, number, self._output_shape)
-        if dataset and parsed.values is not None and not callable(parsed.values):
-            if parsed.values.shape[0] != 1:
-                raise InputError("For a dataset, give one target for all samples, or None.")
+        parsed = targets.parse(target, number, self._explainer.output_shape)
+        if dataset and parsed.counts_samples:
+            raise TargetError("For a dataset, give one target for all samples, or None.")
         total = backend.count(x if dataset else arrays, batch_size)
         bar = _progress(total, verbose)
         parts, like = [], x
         for batch, start in self._batches(x if dataset else arrays, batch_size, dataset):
             like = batch if dataset else x
             flat = self._checked(batch) if dataset else batch
-            span = slice(start, start + flat[0].shape[0])
-            parts.append(_as_numpy(self._run(flat, parsed, span, tuple(nodes.values()))))
+            result = self._explainer.run(flat, parsed, start, tuple(nodes.values()))
+            parts.append(keras.tree.map_structure(backend.to_numpy, result))
             if bar is not None:
                 bar.add(1)
         if not parts:
@@ -242,87 +225,9 @@ class Analyzer:
             },
         )
 
-    def _run(self, arrays: Sequence[Array], target: Any, span: slice, layers: tuple) -> dict:
-        """Explain one batch; many targets go in chunks."""
-        count = int(arrays[0].shape[0])
-        start = span.start or 0
-        values = target.batch(start, start + count)
-        if target.mode != "index" or target.k <= CHUNK:
-            return _single(self._explain(arrays, target.mode, values, layers), target.several)
-        chunks = [
-            self._explain(arrays, "index", values[:, first : first + CHUNK], layers)
-            for first in range(0, target.k, CHUNK)
-        ]
-        return _chained(chunks)
-
-    def _explain(self, arrays: Sequence[Array], mode: str, values: Any, layers: tuple) -> dict:
-        function = values if callable(values) else None
-        k = values.shape[1] if mode == "index" else 1
-        compiled = self._function(mode, k, layers, function)
-        dtype = self._plain.dtype
-        inputs = [ops.cast(backend.constant(array), dtype) for array in arrays]
-        held = () if values is None or function else (values,)
-        return compiled(inputs, *held)
-
-    def _function(
-        self, mode: str, k: int, layers: tuple, function: Any = None
-    ) -> backend.Compiled:
-        """The compiled function for one kind of target; made once."""
-        key = (mode, k, layers, function)
-        with self._lock:
-            if key not in self._compiled:
-                shapes = [shape for shape in self._intake.shapes]
-                signature: list[Any] = [[backend.Spec(s, self._plain.dtype) for s in shapes]]
-                if mode == "index":
-                    signature.append(backend.Spec((None, k), "int32"))
-                elif mode == "array" and function is None:
-                    signature.append(backend.Spec(self._output_shape, self._plain.dtype))
-                self._compiled[key] = backend.compile(
-                    self._traceable(mode, layers, function),
-                    signature,
-                    jit_compile=self._settings["jit_compile"],
-                )
-            return self._compiled[key]
-
-    def _traceable(self, mode: str, layers: tuple, function: Any) -> Any:
-        program, seed = self._program, self._start
-
-        def explain(inputs: list[Array], values: Array = None) -> dict[str, Any]:
-            forward = program.forward(inputs)
-            start, classes = seed(forward, mode, values, function)
-            relevance, hidden = program.backward(forward, start, layers)
-            if self.preset.times_input:
-                relevance = [r * x for r, x in zip(relevance, inputs, strict=True)]
-            return {
-                "relevance": [_batch_first(r) for r in relevance],
-                "layers": {name: _batch_first(r) for name, r in hidden.items()},
-                "output": forward.values[program.graph.outputs[-1]],
-                "target": classes,
-            }
-
-        return explain
-
-    def _start(
-        self, forward: Forward, mode: Any, values: Any, function: Any = None
-    ) -> tuple[Relevance, Array]:
-        """Relevance of the output, as preset and `initial` say, and the class numbers."""
-        output = forward.output(self._program.graph)
-        factors, classes = targets.factors(mode, values, output, function)
-        if self.preset.seed == "gradient":
-            return Relevance(factors), classes
-        if self._settings["initial"] != "unit":
-            return Relevance(factors, "ratio"), classes
-        keeps_sign = divides_by_output(self._program.graph, self._program.rules)
-        sign = ops.where(output < 0, -1.0, 1.0) if keeps_sign else 1.0
-        return Relevance(factors * ops.cast(sign, factors.dtype)), classes
-
-    @property
-    def _output_shape(self) -> tuple[int | None, ...]:
-        return self.graph[self.graph.outputs[0]].shape
-
     def _checked(self, x: Any) -> list[Array]:
         arrays = self._intake.flatten(x)
-        self._intake.check_values(arrays, self._settings["input_range"])
+        self._intake.check_values(arrays, self.options.input_range)
         return arrays
 
     def _layer_nodes(self, layers: str | Sequence[str] | None) -> dict[str, str]:
@@ -360,17 +265,18 @@ class Analyzer:
         epsilon, padding, empty sums, the rule's design), each from its own formula.
         """
         arrays = self._checked(x)
-        parsed = targets.parse(target, int(arrays[0].shape[0]), self._output_shape)
-        inputs = [ops.cast(backend.constant(array), self._plain.dtype) for array in arrays]
-        values = parsed.batch(0, int(arrays[0].shape[0]))
-        function = values if callable(values) else None
-        held = None if values is None or function else backend.constant(values)
+        parsed = targets.parse(target, int(arrays[0].shape[0]), self._explainer.output_shape)
+        inputs = self._explainer.converted(arrays)
+        given = self._explainer.values(inputs, parsed, 0)
+        values = None if given is None else backend.constant(given)
 
         def start(forward: Forward) -> Relevance:
-            return self._start(forward, parsed.mode, held, function)[0]
+            return self._explainer.start(forward, parsed.mode, values)[0]
 
-        plain = self._plain.evaluate(dict(zip(self._plain.inputs, inputs, strict=True)))
-        expected = backend.to_numpy(plain[self._plain.outputs[0]]).astype("float64")
+        read = select_output(keras_reader.read(self.model), self.options.output)
+        plain = strip_head(drop_inert(read))
+        known = plain.evaluate(dict(zip(plain.inputs, inputs, strict=True)))
+        expected = backend.to_numpy(known[plain.outputs[0]]).astype("float64")
         return ledger.check(self._program, inputs, start, expected)
 
     def refresh(self) -> None:
@@ -382,18 +288,20 @@ class Analyzer:
 
     def concrete_function(self, batch_size: int | None = None) -> Any:
         """Return the traced graph that explains each sample's winner, for any batch size or one."""
-        return backend.concrete(self._function("winner", 1, ()), batch_size)
+        return backend.concrete(self._explainer.function("winner", 1, ()), batch_size)
 
     def get_config(self) -> dict[str, Any]:
         """Return all settings but the model as plain values; `from_config` takes them."""
         return {
             "preset": serialize.preset_to_config(self._base),
             "rules": serialize.entries_to_config(self._overrides),
-            **self._settings,
+            **dataclasses.asdict(self.options),
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], model: keras.Model | str | os.PathLike) -> Analyzer:
+    def from_config(
+        cls, config: dict[str, Any], model: keras.Model | str | os.PathLike
+    ) -> Analyzer:
         """Build an analyzer of `model` with the settings that `get_config` gave."""
         settings = dict(config)
         preset = serialize.preset_from_config(settings.pop("preset"))
@@ -402,50 +310,14 @@ class Analyzer:
 
 
 def _intake(model: keras.Model, graph: Graph) -> Intake:
+    network = functional(model)
+    assert network is not None
     return Intake(
         names=tuple(graph.inputs),
         shapes=tuple(graph[name].shape for name in graph.inputs),
-        structure=functional(model)._inputs_struct,
+        structure=network._inputs_struct,
         dtype=graph.dtype,
     )
-
-
-def _batch_first(relevance: Array) -> Array:
-    """`(k, batch, ...)` -> `(batch, k, ...)`."""
-    return ops.swapaxes(relevance, 0, 1)
-
-
-def _single(result: dict, several: bool) -> dict:
-    """Drop the target axis where there is one target by nature."""
-    if several:
-        return result
-    return {
-        "relevance": [r[:, 0] for r in result["relevance"]],
-        "layers": {name: r[:, 0] for name, r in result["layers"].items()},
-        "output": result["output"],
-        "target": result["target"][:, 0],
-    }
-
-
-def _chained(chunks: list[dict]) -> dict:
-    """Put the target axis of several results together."""
-    first = chunks[0]
-
-    def joined(pick: Any) -> Array:
-        return ops.concatenate([pick(chunk) for chunk in chunks], axis=1)
-
-    return {
-        "relevance": [
-            joined(lambda c, i=i: c["relevance"][i]) for i in range(len(first["relevance"]))
-        ],
-        "layers": {name: joined(lambda c, n=name: c["layers"][n]) for name in first["layers"]},
-        "output": first["output"],
-        "target": joined(lambda c: c["target"]),
-    }
-
-
-def _as_numpy(result: dict) -> dict:
-    return keras.tree.map_structure(backend.to_numpy, result)
 
 
 def _progress(total: int | None, verbose: str | int) -> Any:
@@ -453,29 +325,3 @@ def _progress(total: int | None, verbose: str | int) -> Any:
         raise InputError(f"verbose is 'auto', 0 or 1, not {verbose!r}.")
     shown = verbose == 1 or (verbose == "auto" and total != 1)
     return keras.utils.Progbar(total) if shown else None
-
-
-def _check_options(
-    batch_norm: str,
-    bias: str | None,
-    initial: str,
-    precision: str | None,
-    input_range: Any,
-    jit_compile: Any,
-) -> None:
-    """Refuse options that are unknown, each with those that are known."""
-    choices = (
-        ("batch_norm", batch_norm, BATCH_NORMS),
-        ("initial", initial, INITIALS),
-        ("bias", bias, (None,)),
-        ("precision", precision, (None,)),
-        ("jit_compile", jit_compile, ("auto", True, False)),
-    )
-    for name, value, known in choices:
-        if value not in known:
-            raise RuleError(f"{name}={value!r} is not known; it can be: {', '.join(map(repr, known))}.")
-    if input_range is not None:
-        ordered = len(tuple(input_range)) == 2 and input_range[0] < input_range[1]
-        if not ordered:
-            raise InputError(f"input_range is (low, high) with low < high, not {input_range!r}.")
-

@@ -50,10 +50,17 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     text = "explain generated images under several presets: a picture, and what can be trusted"
     parser = commands.add_parser("demo", help=text, description=text.capitalize() + ".")
     parser.add_argument(
-        "--out", type=Path, default=Path("demo.png"), help="the picture to write (%(default)s)"
+        "--out",
+        type=Path,
+        default=Path("demo.png"),
+        metavar="FILE",
+        help="the picture to write, a PNG (%(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="which images: any whole number from 0 (%(default)s)"
+        "--seed",
+        type=int,
+        default=0,
+        help="which images: from 0; the network was trained on those from 1000000 (%(default)s)",
     )
     parser.set_defaults(run=_demo)
 

@@ -42,6 +42,8 @@ class Row:
     ----------
     relevance
         `(n, height, width, channels)`.
+    predicted
+        What the network took the images for, and what is explained: class numbers, `(n,)`.
     inside
         Share of the positive relevance that lies in the object, mean over images, in [0, 1].
     check
@@ -51,6 +53,7 @@ class Row:
     """
 
     relevance: Array
+    predicted: Array
     inside: float
     check: Check
     is_gradient: bool
@@ -58,10 +61,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Demo:
-    """The images, what the network took them for, and one row per preset; prints as a table."""
+    """The images and one row per preset; prints as a table."""
 
     data: Shapes
-    predicted: Array
     rows: dict[str, Row]
 
     @property
@@ -88,15 +90,18 @@ class Demo:
         self.picture().savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.05)
 
     def _titles(self) -> list[str]:
-        names = [(shapes_classes[t], shapes_classes[p]) for t, p in self._decisions()]
-        return [true if true == taken else f"{true}, taken for {taken}" for true, taken in names]
+        pairs = [(shapes_classes[true], shapes_classes[taken]) for true, taken in self.decisions]
+        return [true if true == taken else f"{true},\ntaken for {taken}" for true, taken in pairs]
 
-    def _decisions(self) -> list[tuple[int, int]]:
-        return list(zip(self.data.labels.tolist(), self.predicted.tolist(), strict=True))
+    @property
+    def decisions(self) -> list[tuple[int, int]]:
+        """For each image, what it shows and what the network took it for: class numbers."""
+        first = next(iter(self.rows.values()))
+        return list(zip(self.data.labels.tolist(), first.predicted.tolist(), strict=True))
 
     def __str__(self) -> str:
-        right = sum(true == taken for true, taken in self._decisions())
-        lines = [f"{right} of {len(self.predicted)} images are classified correctly.", "", HEADER]
+        right = sum(true == taken for true, taken in self.decisions)
+        lines = [f"{right} of {len(self.decisions)} images are classified correctly.", "", HEADER]
         lines += [_line(name, row, self.chance) for name, row in self.rows.items()]
         return "\n".join([*lines, "", NOTES])
 
@@ -144,17 +149,16 @@ def explain_shapes(seed: int = 0) -> Demo:
         The seed is no whole number from 0.
     """
     data, model = shapes(COUNT, seed), shapes_model()
-    predicted = model.predict(data.images, verbose=0).argmax(axis=-1)
-    rows = {preset: _row(model, preset, data) for preset in PRESETS}
-    return Demo(data, predicted, rows)
+    return Demo(data, {preset: _row(model, preset, data) for preset in PRESETS})
 
 
 def _row(model: Any, preset: str, data: Shapes) -> Row:
     analyzer = Analyzer(model, preset, input_range=(0, 1))
-    relevance = analyzer.explain(data.images, verbose=0).relevance
+    explanation = analyzer.explain(data.images, verbose=0)
     return Row(
-        relevance=relevance,
-        inside=share_inside(relevance, data.masks),
+        relevance=explanation.relevance,
+        predicted=explanation.target,
+        inside=share_inside(explanation.relevance, data.masks),
         check=analyzer.check(data.images),
         is_gradient=analyzer.preset.seed == "gradient",
     )

@@ -36,7 +36,11 @@ class Explanation:
     layers: dict[str, np.ndarray] = field(default_factory=dict)
 
     def plot(
-        self, images: np.ndarray | None = None, *, labels: Sequence[str] | None = None, **options: Any
+        self,
+        images: np.ndarray | None = None,
+        *,
+        labels: Sequence[str] | None = None,
+        **options: Any,
     ) -> tuple[Any, Any]:
         """Draw the heatmaps, titled with class and logit.
 
@@ -60,7 +64,8 @@ class Explanation:
         """
         if not isinstance(self.relevance, np.ndarray):
             raise InputError(
-                "plot() draws one input's relevance: hand the array you want to lrpkeras.plot.heatmap."
+                "plot() draws one input's relevance: hand the array that you want to "
+                "lrpkeras.plot.heatmap."
             )
         relevance = self.relevance
         target, output = self.target, self.output

@@ -1,4 +1,4 @@
-"""What users hand over to be explained: checked, flattened in the model's order, and packed again."""
+"""What users hand over to be explained: checked, flattened and packed again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Intake:
         Raises
         ------
         InputError
-            If `x` is not what the model takes: number of inputs, rank, shape, dtype, NaN, Inf, empty.
+            If `x` is not what the model takes: number of inputs, rank, shape, dtype, empty.
         """
         arrays = [self._array(x, name) for x, name in zip(self._leaves(x), self.names, strict=True)]
         for array, name, shape in zip(arrays, self.names, self.shapes, strict=True):
@@ -85,9 +85,11 @@ class Intake:
 
     def _array(self, x: Any, name: str) -> Array:
         array = x if backend.is_tensor(x) else _as_numpy(x, name)
-        kind = np.dtype(str(keras.backend.standardize_dtype(array.dtype))).kind if (
-            backend.is_tensor(array)
-        ) else array.dtype.kind
+        kind = (
+            np.dtype(str(keras.backend.standardize_dtype(array.dtype))).kind
+            if (backend.is_tensor(array))
+            else array.dtype.kind
+        )
         if kind not in "fiub" and str(array.dtype) != "bfloat16":
             raise InputError(
                 f"Input {name!r} is of type {array.dtype}; numbers are needed, such as float32."
@@ -132,8 +134,10 @@ def _check_range(values: np.ndarray, name: str, input_range: tuple[float, float]
 
 def _plain(x: Any) -> np.ndarray:
     if backend.is_tensor(x):
-        return backend.to_numpy(keras.ops.cast(x, "float32")) if x.dtype == "bfloat16" else (
-            backend.to_numpy(x)
+        return (
+            backend.to_numpy(keras.ops.cast(x, "float32"))
+            if x.dtype == "bfloat16"
+            else (backend.to_numpy(x))
         )
     return np.asarray(x)
 

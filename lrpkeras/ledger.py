@@ -1,4 +1,4 @@
-"""The ledger: per node, relevance in, relevance out, and what every sink took, by its own formula."""
+"""The ledger: per node, relevance in and out, and what every sink took by its own formula."""
 
 from __future__ import annotations
 
@@ -141,7 +141,9 @@ class Accountant:
                 incoming=float(into.sum()),
                 outgoing=float(out.sum()),
                 sinks={name: float(value.sum()) for name, value in sums.items()},
-                imbalance=float(np.max(np.divide(gap, scale, out=np.zeros_like(gap), where=scale > 0))),
+                imbalance=float(
+                    np.max(np.divide(gap, scale, out=np.zeros_like(gap), where=scale > 0))
+                ),
             )
         )
 
@@ -152,9 +154,7 @@ def _sums(array: Array) -> np.ndarray:
     return values.reshape(*values.shape[:2], -1).sum(axis=-1)
 
 
-def check(
-    program: Program, inputs: Sequence[Array], start: Any, expected: np.ndarray
-) -> Check:
+def check(program: Program, inputs: Sequence[Array], start: Any, expected: np.ndarray) -> Check:
     """Run forward and backward once, eagerly, with an account of every node.
 
     Parameters

@@ -30,7 +30,7 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         )
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
-    except Exception as error:  # noqa: BLE001 - a broken file can raise anything at all
+    except Exception as error:
         raise ModelError(
             f"{os.fspath(path)!r} could not be loaded: {type(error).__name__}: {error}\n"
             "If it has custom layers, register them with keras.saving.register_keras_serializable; "

@@ -128,9 +128,7 @@ def _first_match(node: Node, entries: tuple[Entry, ...], matches: Matcher) -> in
     return None
 
 
-def _check_used(
-    graph: Graph, entries: tuple[Entry, ...], used: set[int], matches: Matcher
-) -> None:
+def _check_used(graph: Graph, entries: tuple[Entry, ...], used: set[int], matches: Matcher) -> None:
     for index, (where, rule) in enumerate(entries):
         if index in used:
             continue
@@ -201,7 +199,8 @@ def _first(graph: Graph) -> set[str]:
 
 def _last(graph: Graph) -> set[str]:
     """Linear nodes with no linear node behind them."""
-    consumers, ahead = graph.consumers(), {}
+    consumers = graph.consumers()
+    ahead: dict[str, bool] = {}
     last = set()
     for node in reversed(list(graph)):
         ahead[node.name] = any(ahead[c.name] or isinstance(c, Linear) for c in consumers[node.name])
@@ -287,7 +286,13 @@ def zero() -> Preset:
 
     [Bach et al. 2015; the identity: Shrikumar et al. 2016.]
     """
-    return Preset("zero", (("*", Zero()), ("Sum", Proportional(delta=0.0)),))
+    return Preset(
+        "zero",
+        (
+            ("*", Zero()),
+            ("Sum", Proportional(delta=0.0)),
+        ),
+    )
 
 
 @preset
@@ -317,12 +322,21 @@ def alpha2_beta1() -> Preset:
 @preset
 def epsilon_plus(epsilon: float = 1e-6) -> Preset:
     """`Epsilon` in dense layers, `ZPlus` in convolutions. [zennit's EpsilonPlus.]."""
-    return Preset("epsilon_plus", (("dense", Epsilon(epsilon)), ("conv", ZPlus()),))
+    return Preset(
+        "epsilon_plus",
+        (
+            ("dense", Epsilon(epsilon)),
+            ("conv", ZPlus()),
+        ),
+    )
 
 
 @preset
 def epsilon_plus_flat(epsilon: float = 1e-6) -> Preset:
-    """`Flat` first, `Epsilon` in dense layers, `ZPlus` in convolutions. [zennit's EpsilonPlusFlat.]."""
+    """`Flat` first, `Epsilon` in dense layers, `ZPlus` in convolutions.
+
+    [zennit's EpsilonPlusFlat.]
+    """
     entries = epsilon_plus(epsilon).entries
     return Preset("epsilon_plus_flat", (("first", Flat()), *entries))
 
@@ -340,7 +354,10 @@ def epsilon_plus_box(low: Any, high: Any, epsilon: float = 1e-6) -> Preset:
 
 @preset
 def epsilon_alpha2_beta1(epsilon: float = 1e-6) -> Preset:
-    """`Epsilon` in dense layers, `AlphaBeta(2, 1)` in convolutions. [zennit's EpsilonAlpha2Beta1.]."""
+    """`Epsilon` in dense layers, `AlphaBeta(2, 1)` in convolutions.
+
+    [zennit's EpsilonAlpha2Beta1.]
+    """
     entries = (("dense", Epsilon(epsilon)), ("conv", AlphaBeta(2.0, 1.0)))
     return Preset("epsilon_alpha2_beta1", entries)
 

@@ -200,7 +200,7 @@ def _with_closed(
 
 
 def divides_by_output(graph: Graph, rules: Mapping[str, Rule]) -> bool:
-    """Tell whether the linear rule nearest to the output divides by z, so that it keeps z's sign."""
+    """Tell whether the linear rule nearest to the output divides by z, and so keeps its sign."""
     node = graph[graph.outputs[0]]
     while not isinstance(node, Linear) and node.inputs:
         node = graph[node.inputs[0]]

@@ -27,7 +27,9 @@ def as_entries(rules: Mapping[Where, Rule] | Iterable[Entry] | None) -> tuple[En
     entries = tuple((where, rule) for where, rule in pairs)
     for where, rule in entries:
         if not isinstance(rule, Rule):
-            raise RuleError(f"rules[{where!r}] = {rule!r} is no rule, such as lrpkeras.rules.ZPlus().")
+            raise RuleError(
+                f"rules[{where!r}] is {rule!r}, not a rule such as lrpkeras.rules.ZPlus()."
+            )
         if not isinstance(where, str | type | tuple):
             raise RuleError(
                 f"{where!r} is no place for a rule: use a layer name or glob, a layer class, a node "
@@ -82,7 +84,10 @@ def _where_from_config(config: Any) -> Where:
 
 def _rule_to_config(rule: Rule) -> dict[str, Any]:
     values = {field.name: getattr(rule, field.name) for field in dataclasses.fields(rule)}
-    plain = {key: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for key, v in values.items()}
+    plain = {
+        key: v.tolist() if isinstance(v, np.ndarray | np.generic) else v
+        for key, v in values.items()
+    }
     return {"rule": type(rule).__name__, **plain}
 
 

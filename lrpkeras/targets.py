@@ -40,6 +40,12 @@ class Target:
         """How many targets each sample has."""
         return self.values.shape[1] if self.mode == "index" else 1
 
+    @property
+    def counts_samples(self) -> bool:
+        """Whether the values are those of particular samples."""
+        held = self.values is not None and not callable(self.values)
+        return held and self.values.shape[0] != 1
+
     def batch(self, start: int, stop: int) -> Any:
         """Return the values for samples `start` to `stop`."""
         if self.values is None or callable(self.values):
@@ -88,7 +94,9 @@ def _as_array(target: Any) -> np.ndarray:
     try:
         array = backend.to_numpy(target) if backend.is_tensor(target) else np.asarray(target)
     except ValueError:
-        raise TargetError("target has rows of different lengths: give each sample as many.") from None
+        raise TargetError(
+            "target has rows of different lengths: give each sample as many."
+        ) from None
     if array.dtype.kind not in "iuf":
         raise TargetError(
             f"target of type {array.dtype} is none of: None, an int, one int per sample, a list of "
@@ -99,7 +107,9 @@ def _as_array(target: Any) -> np.ndarray:
 
 def _indices(array: np.ndarray, count: int | None, classes: int | None) -> Target:
     if array.ndim > 2:
-        raise TargetError(f"an integer target has at most two axes, (samples, k), not {array.ndim}.")
+        raise TargetError(
+            f"an integer target has at most two axes, (samples, k), not {array.ndim}."
+        )
     values = array.reshape(1, 1) if array.ndim == 0 else array
     values = values[:, None] if values.ndim == 1 else values
     if values.size == 0:
@@ -108,13 +118,13 @@ def _indices(array: np.ndarray, count: int | None, classes: int | None) -> Targe
         raise TargetError(f"target has {len(values)} entries for {count} samples: give one each.")
     if values.min() < 0 or (classes is not None and values.max() >= classes):
         wrong = values.min() if values.min() < 0 else values.max()
-        raise TargetError(f"target {wrong} is out of range: the output has classes 0 to {classes}-1.")
+        raise TargetError(
+            f"target {wrong} is out of range: the output has classes 0 to {classes}-1."
+        )
     return Target("index", values.astype("int32"), several=array.ndim == 2)
 
 
-def _factors(
-    array: np.ndarray, count: int | None, output_shape: tuple[int | None, ...]
-) -> Target:
+def _factors(array: np.ndarray, count: int | None, output_shape: tuple[int | None, ...]) -> Target:
     shape = output_shape[1:]
     sample = array.shape[-len(shape) :] if shape else ()
     matches = len(sample) == len(shape) and all(
@@ -137,9 +147,31 @@ def _sizes(shape: tuple[int | None, ...]) -> str:
     return ", ".join("any" if n is None else str(n) for n in shape)
 
 
-def factors(
-    mode: Mode, values: Any, output: Array, function: Callable | None = None
-) -> tuple[Array, Array]:
+def answer(function: Callable, output: Array) -> Array:
+    """Ask a user's callable for the factors of a batch.
+
+    Parameters
+    ----------
+    function
+        From the output, a tensor `(batch, ...)`, to an array of the same shape.
+
+    Raises
+    ------
+    TargetError
+        If the answer has another shape, or holds NaN or infinite values.
+    """
+    array = backend.constant(function(output), dtype=output.dtype)
+    if tuple(array.shape) != tuple(output.shape):
+        raise TargetError(
+            f"the target callable returned shape {tuple(array.shape)} for an output of shape "
+            f"{tuple(output.shape)}: the two must be the same."
+        )
+    if not np.isfinite(backend.to_numpy(array)).all():
+        raise TargetError("the target callable returned NaN or infinite values.")
+    return array
+
+
+def factors(mode: Mode, values: Any, output: Array) -> tuple[Array, Array]:
     """Return what multiplies the output at the start, and the class numbers.
 
     Parameters
@@ -148,16 +180,13 @@ def factors(
         As in `Target`, values as a tensor.
     output
         The explained output, `(batch, ...)`.
-    function
-        The user's callable, in mode "array".
 
     Returns
     -------
     Factors `(k, batch, ...)` and class numbers `(batch, k)`, -1 in mode "array".
     """
     if mode == "array":
-        array = ops.cast(function(output) if function else values, output.dtype)
-        array = ops.zeros_like(output) + array
+        array = ops.zeros_like(output) + ops.cast(values, output.dtype)
         none = ops.zeros(backend.shape(output)[:1], dtype="int32") - 1
         return ops.expand_dims(array, 0), ops.expand_dims(none, -1)
     if mode == "winner":

@@ -1,6 +1,6 @@
-"""One layer, or a small net, explained step by step: eagerly, so that nothing is traced."""
+"""A small net explained step by step: eagerly, so that nothing is traced."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
@@ -11,11 +11,13 @@ from lrpkeras.graph import keras_reader
 from lrpkeras.graph.facts import with_facts
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Affine, Linear, Node
-from lrpkeras.propagate import Program
+from lrpkeras.ledger import Accountant, Entry
+from lrpkeras.presets import Preset
+from lrpkeras.propagate import Forward, Program
 from lrpkeras.rules import Relevance, Rule
 
 
-def rewritten(model: keras.Model, input_range=None) -> Graph:
+def rewritten(model: keras.Model, input_range: tuple[float, float] | None = None) -> Graph:
     return with_facts(canonize(keras_reader.read(model)), input_range)
 
 
@@ -24,58 +26,53 @@ def linear_nodes(graph: Graph) -> list[Node]:
 
 
 @dataclass(frozen=True)
-class Explained:
-    """Value and relevance of the tensors asked for, and the relevance that was put in.
-
-    Values are `(batch, ...)`, relevances `(k, batch, ...)`; `inputs` is relevance of the inputs.
-    """
+class Run:
+    """A graph with rules, run forward."""
 
     program: Program
-    output: np.ndarray
-    start: np.ndarray
-    values: dict[str, np.ndarray]
-    relevance: dict[str, np.ndarray]
-    inputs: list[np.ndarray]
+    forward: Forward
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def output(self) -> np.ndarray:
+        return backend.to_numpy(self.forward.output(self.program.graph))
+
+    def value(self, name: str) -> np.ndarray:
+        return backend.to_numpy(self.forward.values[name])
+
+    def back(self, start: np.ndarray, form: str = "R", layers: tuple[str, ...] = ()) -> list:
+        """Return relevance `(k, batch, ...)` of the inputs, then of the nodes in `layers`.
+
+        Every node's account goes to `entries`.
+        """
+        accountant = Accountant(self.program, self.forward)
+        start = backend.constant(start.astype(self.program.graph.dtype))
+        arrived, hidden = self.program.backward(
+            self.forward, Relevance(start, form), layers, accountant
+        )
+        self.entries[:] = accountant.entries
+        return [backend.to_numpy(r) for r in (*arrived, *hidden.values())]
 
 
-def explained(
-    model: keras.Model,
-    rules: dict[str, Rule] | Rule,
-    inputs,
-    start: np.ndarray,
-    form: str = "R",
-    input_range=None,
-    layers: tuple[str, ...] = (),
-) -> Explained:
-    """Send `start`, `(k, batch, ...)` in the given form, back through a model.
+def run(graph: Graph, rules: dict | Rule | Preset, *inputs: np.ndarray, vanishes=True) -> Run:
+    """Run a graph forward.
 
-    `rules` is one rule for all linear nodes, or a table of overrides; all other nodes get the
-    defaults.
+    `rules` is a preset, a table of where and rule, or one rule for all linear and affine nodes; the
+    other nodes get the defaults. `vanishes` says that relevance will start at zero wherever the
+    output is zero.
     """
-    graph = rewritten(model, input_range)
-    table = rules if isinstance(rules, dict) else {"Linear": rules, "Affine": rules}
-    assigned = presets.Preset("test", tuple(table.items())).assign(graph)
-    vanishes = form == "ratio" or not np.any(start)
-    program = Program(graph, assigned, vanishes=vanishes)
-    arrays = inputs if isinstance(inputs, list) else [inputs]
-    forward = program.forward([backend.constant(a.astype(graph.dtype)) for a in arrays])
-    output = backend.to_numpy(forward.output(graph))
-    relevance = Relevance(backend.constant(start.astype(graph.dtype)), form)
-    arrived, hidden = program.backward(forward, relevance, layers)
-    return Explained(
-        program,
-        output,
-        start * output if form == "ratio" else start,
-        {name: backend.to_numpy(forward.values[name]) for name in layers},
-        {name: backend.to_numpy(r) for name, r in hidden.items()},
-        [backend.to_numpy(r) for r in arrived],
-    )
+    if not isinstance(rules, Preset):
+        table = rules if isinstance(rules, dict) else {"Linear": rules, "Affine": rules}
+        rules = Preset("test", tuple(table.items()))
+    program = Program(graph, rules.assign(graph), vanishes=vanishes)
+    arrays = [backend.constant(x.astype(graph.dtype)) for x in inputs]
+    return Run(program, program.forward(arrays))
 
 
 def assert_close(got: np.ndarray, expected: np.ndarray, tolerance: float = 1e-10) -> None:
     """Compare relative to the largest expected entry.
 
-    The default leaves float64 six digits: entries are sums of up to a few dozen quotients whose
+    The default leaves float64 six digits: entries are sums of a few dozen quotients whose
     denominators lose up to four or five digits where terms cancel.
     """
     assert got.shape == expected.shape

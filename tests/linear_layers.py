@@ -1,6 +1,6 @@
 """Every kind of linear layer that is read, tiny: layer and input shape by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import keras
@@ -21,7 +21,7 @@ LAYERS: dict[str, Case] = {
     "dense on positions": (lazy(L.Dense, 3), (3, 4)),
     "einsum per position": (lazy(L.EinsumDense, "abc,cd->abd", (3, 4), bias_axes="d"), (3, 4)),
     "einsum over both axes": (lazy(L.EinsumDense, "abc,bcd->ad", 4, bias_axes="d"), (3, 4)),
-    "einsum with ellipsis": (lazy(L.EinsumDense, "...c,cd->...d", (3, 4), bias_axes="d"), (3, 4)),
+    "einsum with ellipsis": (lazy(L.EinsumDense, "...c,cd->...d", 4, bias_axes="d"), (3, 4)),
     "einsum with bias map": (lazy(L.EinsumDense, "abc,bd->adc", (2, 4), bias_axes="dc"), (3, 4)),
     "einsum per channel": (lazy(L.EinsumDense, "abc,cd->abcd", (3, 4, 2), bias_axes="cd"), (3, 4)),
     "conv1d valid": (lazy(L.Conv1D, 3, 3), (7, 2)),
@@ -63,6 +63,10 @@ LAYERS: dict[str, Case] = {
         lazy(L.DepthwiseConv2D, 2, dilation_rate=2, depth_multiplier=2),
         (4, 4, 2),
     ),
+    "depthwise2d channels first": (
+        lazy(L.DepthwiseConv2D, 2, depth_multiplier=2, data_format="channels_first"),
+        (2, 3, 4),
+    ),
     "transpose1d valid": (lazy(L.Conv1DTranspose, 3, 3, strides=2), (4, 2)),
     "transpose1d same": (lazy(L.Conv1DTranspose, 3, 3, strides=2, padding="same"), (4, 2)),
     "transpose2d valid": (lazy(L.Conv2DTranspose, 2, (3, 2), strides=(2, 1)), (3, 3, 2)),
@@ -72,7 +76,10 @@ LAYERS: dict[str, Case] = {
         lazy(L.Conv2DTranspose, 2, 3, strides=2, padding="same", output_padding=1),
         (3, 2, 2),
     ),
-    "transpose2d dilated": (lazy(L.Conv2DTranspose, 2, 2, dilation_rate=2), (3, 2, 2)),
+    "transpose2d channels first": (
+        lazy(L.Conv2DTranspose, 2, 2, strides=2, data_format="channels_first"),
+        (2, 2, 3),
+    ),
     "transpose3d": (lazy(L.Conv3DTranspose, 2, 2, strides=(1, 2, 1)), (2, 2, 2, 2)),
     "batch norm": (lazy(L.BatchNormalization), (3, 3, 2)),
     "batch norm on axis 1": (lazy(L.BatchNormalization, axis=1), (2, 3, 3)),
@@ -80,7 +87,7 @@ LAYERS: dict[str, Case] = {
 
 
 @contextmanager
-def float64():
+def float64() -> Iterator[None]:
     """Build models in float64, where a wrong formula cannot hide behind rounding.
 
     Keras' floatx stays float32: code that takes a Python number for an array of that type shows.
@@ -93,7 +100,7 @@ def float64():
         keras.config.set_dtype_policy(before)
 
 
-def randomized(layer: keras.Layer | keras.Model, seed: int = 3):
+def randomized(layer: keras.Layer | keras.Model, seed: int = 3) -> keras.Layer | keras.Model:
     """Give every weight a random value, gammas and biases of both signs, variances positive ones."""
     rng = np.random.default_rng(seed)
     for variable in layer.variables:
@@ -112,3 +119,22 @@ def built(name: str) -> tuple[keras.Layer, tuple[int, ...]]:
         layer = make()
         layer.build((None, *shape))
     return randomized(layer), shape
+
+
+def on_cpu(layer: keras.Layer) -> Callable:
+    """Return a function that computes what the layer does, where TensorFlow can on a CPU.
+
+    With channels first it cannot: there the same layer with channels last does it.
+    """
+    if getattr(layer, "data_format", "channels_last") == "channels_last":
+        return layer
+    twin = type(layer).from_config({**layer.get_config(), "data_format": "channels_last"})
+
+    def call(x: np.ndarray) -> np.ndarray:
+        last = np.moveaxis(x, 1, -1)
+        if not twin.built:
+            twin.build(last.shape)
+            twin.set_weights(layer.get_weights())
+        return np.moveaxis(keras.ops.convert_to_numpy(twin(last)), -1, 1)
+
+    return call

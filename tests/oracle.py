@@ -1,7 +1,8 @@
 """The rules of linear layers as their papers print them: loops over inputs i and outputs j.
 
 Slow on purpose. Nothing here knows of convolutions or shares a line with the package: a layer is
-the matrix `w[i, j]` and the bias `b[j]` that it shows from outside, and a rule is a loop.
+the matrix `w[i, j]` and the bias `b[j]` that it shows from outside, and a rule is a loop that
+returns the shares `s[i, j]` in `R_i = sum_j s_ij R_j`.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,18 +12,15 @@ import keras
 import numpy as np
 
 Vector = np.ndarray
+Matrix = np.ndarray
 
 
 @dataclass(frozen=True)
 class Dense:
-    """A linear layer seen from outside: `z = x w + b`, all flat.
+    """A linear layer seen from outside: `z = x w + b`, all flat."""
 
-    `reaches[i, j]` tells whether input i has a weight to output j at all.
-    """
-
-    w: np.ndarray
+    w: Matrix
     b: Vector
-    reaches: np.ndarray
 
     def output(self, x: Vector) -> Vector:
         return x @ self.w + self.b
@@ -34,82 +32,76 @@ def dense_of(layer: Callable, shape: Sequence[int]) -> Dense:
     at_zero = keras.ops.convert_to_numpy(layer(np.zeros((1, *shape))))
     columns = keras.ops.convert_to_numpy(layer(np.eye(size).reshape(size, *shape))) - at_zero
     w = columns.reshape(size, -1)
-    # Rounding in `columns`: a bias of order one leaves 1e-16 where there is no weight.
-    w = np.where(np.abs(w) < 1e-14, 0.0, w)
-    return Dense(w, at_zero.reshape(-1), w != 0)
+    # Where there is no weight, the difference leaves what rounding did to the bias.
+    return Dense(np.where(np.abs(w) < 1e-14, 0.0, w), at_zero.reshape(-1))
 
 
-def zero(d: Dense, x: Vector, relevance: Vector) -> Vector:
-    """Bach et al. 2015, eq. 56: R_i = sum_j x_i w_ij / z_j R_j; 0 where z_j = 0."""
-    z, out = d.output(x), np.zeros(len(x))
-    for j in range(len(z)):
-        for i in range(len(x)):
-            if z[j] != 0:
-                out[i] += x[i] * d.w[i, j] / z[j] * relevance[j]
-    return out
+def zero(d: Dense, x: Vector) -> Matrix:
+    """Bach et al. 2015, eq. 56: x_i w_ij / z_j, and 0 where z_j = 0."""
+    z = d.output(x)
+
+    def share(i: int, j: int) -> float:
+        return x[i] * d.w[i, j] / z[j] if z[j] != 0 else 0.0
+
+    return _matrix(d, share)
 
 
-def epsilon(d: Dense, x: Vector, relevance: Vector, e: float) -> Vector:
-    """Bach et al. 2015, eq. 58: R_i = sum_j x_i w_ij / (z_j + e sign z_j) R_j, sign 0 = +1."""
-    z, out = d.output(x), np.zeros(len(x))
-    for j in range(len(z)):
-        sign = 1.0 if z[j] >= 0 else -1.0
-        for i in range(len(x)):
-            out[i] += x[i] * d.w[i, j] / (z[j] + e * sign) * relevance[j]
-    return out
+def epsilon(d: Dense, x: Vector, e: float) -> Matrix:
+    """Bach et al. 2015, eq. 58: x_i w_ij / (z_j + e sign z_j), sign 0 = +1."""
+    z = d.output(x)
+
+    def share(i: int, j: int) -> float:
+        return x[i] * d.w[i, j] / (z[j] + e if z[j] >= 0 else z[j] - e)
+
+    return _matrix(d, share)
 
 
-def alpha_beta(d: Dense, x: Vector, relevance: Vector, alpha: float, beta: float) -> Vector:
+def alpha_beta(d: Dense, x: Vector, alpha: float, beta: float) -> Matrix:
     """Bach et al. 2015, eq. 60, the bias split by sign as its own message is.
 
-    R_i = sum_j (alpha (x_i w_ij)+ / (sum_i (x_i w_ij)+ + b_j+)
-                 - beta (x_i w_ij)- / (sum_i (x_i w_ij)- + b_j-)) R_j, and 0 / 0 = 0.
+    alpha (x_i w_ij)+ / (sum_i (x_i w_ij)+ + b_j+) - beta (x_i w_ij)- / (sum_i (x_i w_ij)- + b_j-),
+    and 0 / 0 = 0.
     """
-    out = np.zeros(len(x))
-    for j in range(len(d.b)):
-        plus, minus = max(d.b[j], 0.0), min(d.b[j], 0.0)
-        for i in range(len(x)):
-            plus += max(x[i] * d.w[i, j], 0.0)
-            minus += min(x[i] * d.w[i, j], 0.0)
-        for i in range(len(x)):
-            message = x[i] * d.w[i, j]
-            if message > 0:
-                out[i] += alpha * message / plus * relevance[j]
-            if message < 0:
-                out[i] -= beta * message / minus * relevance[j]
-    return out
-
-
-def flat(d: Dense, x: Vector, relevance: Vector) -> Vector:
-    """Every input with a connection to output j gets 1 / n_j of R_j, n_j their number."""
-    out = np.zeros(len(x))
-    for j in range(len(d.b)):
-        count = sum(1 for i in range(len(x)) if d.reaches[i, j])
-        for i in range(len(x)):
-            if d.reaches[i, j]:
-                out[i] += relevance[j] / count
-    return out
-
-
-def box(d: Dense, x: Vector, relevance: Vector, low: Vector, high: Vector) -> Vector:
-    """Montavon et al. 2017, eq. 13: messages x_i w_ij - low_i w_ij+ - high_i w_ij-; 0 / 0 = 0."""
-    out = np.zeros(len(x))
-    for j in range(len(d.b)):
-        messages = [
-            x[i] * d.w[i, j] - low[i] * max(d.w[i, j], 0.0) - high[i] * min(d.w[i, j], 0.0)
-            for i in range(len(x))
-        ]
-        total = sum(messages)
-        for i in range(len(x)):
-            if total != 0:
-                out[i] += messages[i] / total * relevance[j]
-    return out
-
-
-def gradient(d: Dense, x: Vector, relevance: Vector) -> Vector:
-    """R_i = sum_j dz_j / dx_i R_j."""
-    out = np.zeros(len(x))
+    plus, minus = [max(b, 0.0) for b in d.b], [min(b, 0.0) for b in d.b]
     for j in range(len(d.b)):
         for i in range(len(x)):
-            out[i] += d.w[i, j] * relevance[j]
-    return out
+            plus[j] += max(x[i] * d.w[i, j], 0.0)
+            minus[j] += min(x[i] * d.w[i, j], 0.0)
+
+    def share(i: int, j: int) -> float:
+        message = x[i] * d.w[i, j]
+        if message > 0:
+            return alpha * message / plus[j]
+        return -beta * message / minus[j] if message < 0 else 0.0
+
+    return _matrix(d, share)
+
+
+def flat(d: Dense, x: Vector) -> Matrix:
+    """1 / n_j for every input with a weight to output j, n_j their number."""
+    count = [sum(1 for w in column if w != 0) for column in d.w.T]
+
+    def share(i: int, j: int) -> float:
+        return 1 / count[j] if d.w[i, j] != 0 else 0.0
+
+    return _matrix(d, share)
+
+
+def box(d: Dense, x: Vector, low: Vector, high: Vector) -> Matrix:
+    """Montavon et al. 2017, eq. 13: x_i w_ij - low_i w_ij+ - high_i w_ij- over its sum; 0 / 0 = 0."""
+
+    def message(i: int, j: int) -> float:
+        return x[i] * d.w[i, j] - low[i] * max(d.w[i, j], 0.0) - high[i] * min(d.w[i, j], 0.0)
+
+    total = [sum(message(i, j) for i in range(len(x))) for j in range(len(d.b))]
+    return _matrix(d, lambda i, j: message(i, j) / total[j] if total[j] != 0 else 0.0)
+
+
+def gradient(d: Dense, x: Vector) -> Matrix:
+    """dz_j / dx_i."""
+    return _matrix(d, lambda i, j: d.w[i, j])
+
+
+def _matrix(d: Dense, share: Callable[[int, int], float]) -> Matrix:
+    inputs, outputs = d.w.shape
+    return np.array([[share(i, j) for j in range(outputs)] for i in range(inputs)])

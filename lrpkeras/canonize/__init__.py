@@ -1,4 +1,4 @@
-"""Graph -> Graph passes: the rewritten graph computes the same function with fewer, plainer nodes."""
+"""Graph -> Graph passes that keep the computed function, with fewer and plainer nodes."""
 
 from __future__ import annotations
 

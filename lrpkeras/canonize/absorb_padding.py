@@ -17,19 +17,16 @@ from lrpkeras.graph.operations import Convolution, Depthwise
 def absorb_padding(graph: Graph) -> Graph:
     """Return the graph in which convolutions read the tensor before its zero padding."""
     changed: dict[str, Node] = {}
-    folded = set(graph.folded)
     for node in graph:
         if not isinstance(node, Linear):
             continue
         # Behind another padding that was absorbed, the nodes change while we walk: read anew.
         current = node
         while (wider := _widened(graph, current)) is not None:
-            pad = graph[current.inputs[0]]
-            folded.update(pad.layers)
             current = wider
         if current is not node:
             changed[node.name] = current
-    return replace(graph.with_nodes(changed.values()), folded=frozenset(folded)).sorted()
+    return graph.with_nodes(changed.values()).sorted()
 
 
 def _widened(graph: Graph, node: Linear) -> Linear | None:

@@ -1,8 +1,9 @@
-"""Replace each logit by its lead over the mean of the others, as one more linear layer's weights."""
+"""Replace each logit by its lead over the mean of the others, in the head's weights."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def contrast_head(graph: Graph) -> Graph:
             f"{head.kind} with output shape {head.shape}. Use initial='logit' or 'unit'."
         )
     arrays = {"kernel": head.kernel, "bias": head.bias, "base_kernel": head.base_kernel}
-    changed = {name: _contrasted(a) for name, a in arrays.items() if a is not None}
+    changed: dict[str, Any] = {name: _contrasted(a) for name, a in arrays.items() if a is not None}
     contrast = replace(head, name=f"{head.name}:contrast", **changed)
     contrast = contrast.noted("weights of a class less the mean of the others")
     places = {layer: contrast.name if n == head.name else n for layer, n in graph.places.items()}

@@ -10,15 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from lrpkeras.canonize.places import layers_at
 from lrpkeras.graph.graph import Graph
-from lrpkeras.graph.nodes import Affine, Linear
+from lrpkeras.graph.nodes import Affine, Linear, Node
 
 
 def fold_left(graph: Graph) -> Graph:
     """Return the graph in which normalizations behind a linear node are part of it."""
     removed: dict[str, str] = {}
     consumers = graph.consumers()
-    changed, folded = [], set(graph.folded)
+    changed: list[Node] = []
     for norm in graph:
         if not (isinstance(norm, Affine) and norm.batch_norm):
             continue
@@ -30,8 +31,8 @@ def fold_left(graph: Graph) -> Graph:
         if merged is not None:
             changed.append(merged)
             removed[norm.name] = source.name
-            folded.update(source.layers)
-    return replace(graph.with_nodes(changed), folded=frozenset(folded)).without(removed).sorted()
+    folded = graph.folded | layers_at(graph, removed.values())
+    return replace(graph.with_nodes(changed), folded=folded).without(removed).sorted()
 
 
 def _merged(linear: Linear, norm: Affine) -> Linear | None:
@@ -50,4 +51,3 @@ def _merged(linear: Linear, norm: Affine) -> Linear | None:
     layers = (*linear.layers, *norm.layers)
     merged = replace(linear, kernel=kernel.astype(linear.kernel.dtype), bias=bias, layers=layers)
     return merged.noted(f"{', '.join(norm.layers)} folded")
-

@@ -28,17 +28,24 @@ class Fold:
     uniform: bool
 
 
-def fold_right(graph: Graph) -> Graph:
+def fold_right(graph: Graph, *, plain: bool = False) -> Graph:
     """Return the graph in which normalizations before linear nodes are part of these.
 
     All or nothing: where one consumer cannot take the fold, the normalization stays an `Affine`
     node, with a note that says why.
+
+    Parameters
+    ----------
+    graph
+        In topological order.
+    plain
+        Only folds that a plain layer can hold: no gates, and no bias but a vector.
     """
     for node in list(graph):
         norm = graph.nodes.get(node.name)
         if isinstance(norm, Affine) and norm.batch_norm:
             ends = linear_ends(graph, norm)
-            folds = ends if isinstance(ends, str) else _folds(norm, ends, graph)
+            folds = ends if isinstance(ends, str) else _folds(norm, ends, plain)
             if isinstance(folds, str):
                 graph = graph.with_nodes([norm.noted(f"not folded: {folds}")])
             else:
@@ -46,16 +53,21 @@ def fold_right(graph: Graph) -> Graph:
     return graph
 
 
-def _folds(norm: Affine, paths: list[Path], graph: Graph) -> list[Fold] | str:
+def _folds(norm: Affine, paths: list[Path], plain: bool) -> list[Fold] | str:
     """Where every consumer can take the fold, how; otherwise why not."""
     folds = []
     for path in paths:
+        if plain and path.gate is not None:
+            return f"{path.gate.name} would become a gate"
         traced = channel_map(norm, path)
         if isinstance(traced, str):
             return traced
         channels, uniform = traced
         if path.end.operation.scale_input(path.end.kernel, np.ones(len(channels))) is None:
             return f"{path.end.name} has no kernel axis for it"
+        bias = path.end.bias
+        if plain and not (is_uniform(path, uniform) and (bias is None or bias.ndim == 1)):
+            return f"the bias of {path.end.name} would be no vector"
         folds.append(Fold(path, channels, uniform))
     return folds
 
@@ -146,18 +158,17 @@ def _with_shift(norm: Affine, fold: Fold) -> dict[str, Node]:
 
 
 def _gate(norm: Affine, relu: Activation, shift: np.ndarray) -> Gate:
-    gate = Gate(
+    return Gate(
         name=relu.name,
         inputs=norm.inputs,
         shape=relu.shape,
         layers=(*relu.layers, *norm.layers),
         layer_class=relu.layer_class,
-        notes=relu.notes,
+        notes=(*relu.notes, f"gate of {', '.join(norm.layers)}"),
         function=relu.function,
         scale=norm.scale,
         shift=shift,
     )
-    return gate.noted(f"gate of {', '.join(norm.layers)}")
 
 
 def _gated_end(norm: Affine, fold: Fold, shift: str) -> Linear:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lrpkeras.canonize.places import layers_at
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Affine
 
@@ -36,6 +37,6 @@ def _merged(graph: Graph, first: Affine, second: Affine) -> Graph:
         layers=(*first.layers, *second.layers),
     ).noted(f"{', '.join(first.layers)} multiplied out")
     places = {layer: second.name if n == first.name else n for layer, n in graph.places.items()}
-    folded = graph.folded | set(first.layers)
+    folded = graph.folded | layers_at(graph, {first.name})
     graph = replace(graph.with_nodes([merged]), places=places, folded=folded)
     return graph.sorted()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lrpkeras import backend
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Activation, Affine, AveragePool, Linear, Node, Route
+from lrpkeras.graph.operations import Einsum
 
 # Stands for a size that is unknown until run time; which channel goes where does not depend on it.
 SOME_SIZE = 32
@@ -27,7 +29,7 @@ def linear_ends(graph: Graph, norm: Affine) -> list[Path] | str:
     """Return all paths from `norm` to linear nodes, or why one consumer is none."""
     consumers = graph.consumers()
     paths: list[Path] = []
-    open_ends: list[tuple[Node, Activation | None, tuple]] = [(norm, None, ())]
+    open_ends: list[tuple[Node, Any, tuple]] = [(norm, None, ())]
     while open_ends:
         node, gate, passed = open_ends.pop()
         if node.name in graph.outputs:
@@ -111,4 +113,12 @@ def follow(path: Path, norm: Affine, values: np.ndarray | None) -> object:
 
 def is_uniform(path: Path, unfilled: bool) -> bool:
     """Whether a constant per channel gives the linear node the same output at every position."""
-    return len(path.end.shape) == 2 or (unfilled and not path.end.operation.pads)
+    operation = path.end.operation
+    alike = not (operation.pads or (isinstance(operation, Einsum) and _varies(operation)))
+    return len(path.end.shape) == 2 or (unfilled and alike)
+
+
+def _varies(operation: Einsum) -> bool:
+    """Whether the kernel is another one at each output position."""
+    _, kernel, output = operation.letters
+    return bool(set(output[:-1]) & set(kernel))

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from lrpkeras.graph.draft import Refusal, Tensor
+from lrpkeras.graph.nodes import Input, Route
 from lrpkeras.graph.walk import Call
 
 # Layers that, in inference, compute the same with a mask as without.
@@ -105,6 +106,13 @@ def check_outputs(outputs: Sequence[Any], call: Call) -> None:
         if not given.guessed and not _compatible(given.shape, expected.shape):
             why = f"its lowering gives shape {given.shape}, where Keras gives {expected.shape}"
             raise Refusal(why)
+        if "float" not in expected.dtype and not given.guessed and not _only_moves(given):
+            helps = "cast to a floating type before"
+            raise Refusal(f"it computes in {expected.dtype}, which rounds or overflows", helps)
+
+
+def _only_moves(x: Tensor) -> bool:
+    return isinstance(x.draft.nodes[x.name], Input | Route)
 
 
 def _compatible(shape: Sequence[int | None], other: Sequence[int | None]) -> bool:

@@ -1,4 +1,4 @@
-"""Elementwise functions of `Activation` nodes, each with its written-out derivative and known sign."""
+"""Elementwise functions of `Activation` nodes: derivatives written out, signs known."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def relu(
         derivative,
         non_negative=closes,
         closes=closes,
-        keeps_sign=negative_slope >= 0,
+        keeps_sign=threshold <= 0 or negative_slope <= 0,
         homogeneous=max_value is None and threshold == 0,
     )
 

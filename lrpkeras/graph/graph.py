@@ -41,7 +41,7 @@ class Graph:
         return len(self.nodes)
 
     def consumers(self) -> dict[str, list[Node]]:
-        """Return, for each node name, the nodes that read it; one that reads twice is there twice."""
+        """Return the nodes that read each node; one that reads it twice is there twice."""
         consumers: dict[str, list[Node]] = {name: [] for name in self.nodes}
         for node in self:
             for name in node.inputs:
@@ -53,7 +53,7 @@ class Graph:
         return replace(self, nodes={**self.nodes, **{node.name: node for node in nodes}})
 
     def without(self, removed: Mapping[str, str]) -> Graph:
-        """Return the graph without the nodes in `removed`, a name each -> the node to read instead."""
+        """Return the graph without the nodes in `removed`: name -> the node to read instead."""
 
         def kept(name: str) -> str:
             while name in removed:

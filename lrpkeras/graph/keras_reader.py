@@ -70,7 +70,7 @@ def read(model: keras.Model) -> Graph:
     reader = _Reader(_dtype(network))
     inputs = [reader.input(x) for x in network.inputs]
     outputs = walk(network, inputs, reader)
-    reader.refuse_inner_softmax(outputs)
+    reader.check_ends(outputs)
     reader.raise_refusals()
     return Graph(
         nodes=reader.draft.nodes,
@@ -153,9 +153,8 @@ class _Runner:
         self.outputs.update(_named(path, values))
 
 
-def _tensors(call: Call) -> list[Tensor]:
-    flat = keras.tree.flatten((call.args, call.kwargs))
-    return [x for x in flat if isinstance(x, Tensor)]
+def _tensors(arguments: Any) -> list[Tensor]:
+    return [x for x in keras.tree.flatten(arguments) if isinstance(x, Tensor)]
 
 
 def _named(path: str, values: Sequence[Any]) -> dict[str, Any]:
@@ -185,6 +184,7 @@ class _Reader:
         self.draft = Draft(dtype, self.through)
         self.places: dict[str, str] = {}
         self.problems: list[_Problem] = []
+        self.masks: set[str] = set()
 
     def input(self, x: Any) -> Tensor:
         """Emit a model input."""
@@ -201,21 +201,31 @@ class _Reader:
         return Tensor(node.name, shape, self.draft)
 
     def apply(self, call: Call) -> list[Tensor]:
+        if all(x.dtype == "bool" for x in call.outputs):
+            # Keras computes masks by operations of their own. Whoever reads one is asked, not they.
+            self.masks.add(call.path)
+            return self._guesses(call)
         with self.draft.at(Site(call.path, call.layer, call.operation)):
             try:
                 return self._lowered(call)
             except UnknownSize as refusal:
                 # After a refused layer, sizes are a guess: unknown ones are not this layer's fault.
-                if not any(x.guessed for x in _tensors(call)):
+                if not any(x.guessed for x in _tensors((call.args, call.kwargs))):
                     self._refuse(call, refusal)
             except Refusal as refusal:
                 self._refuse(call, refusal)
+        return self._guesses(call)
+
+    def _guesses(self, call: Call) -> list[Tensor]:
+        """Return handles of what is not lowered, of the shapes that Keras expects."""
         return [Tensor(call.path, (None, *x.shape[1:]), self.draft, True) for x in call.outputs]
 
     def _lowered(self, call: Call) -> list[Tensor]:
         lowering = lowering_of(call.operation)
         refuse_modes(call)
         positional, keywords = for_lowering(call, lowering)
+        if any(x.name in self.masks for x in _tensors((positional, keywords))):
+            raise Refusal("it computes with truth values that depend on the input")
         outputs = list(keras.tree.flatten(lowering(call.operation, *positional, **keywords)))
         check_outputs(outputs, call)
         return outputs
@@ -234,7 +244,8 @@ class _Reader:
         return values
 
     def leave(self, path: str, values: Sequence[Tensor]) -> None:
-        self.places.update(_named(path, [value.name for value in values]))
+        places = _named(path, [value.name for value in values])
+        self.places.update({p: name for p, name in places.items() if name in self.draft.nodes})
 
     def through(self, layer: keras.layers.Layer, x: Tensor) -> Tensor:
         """Lower a layer inside the one that is being lowered."""
@@ -248,12 +259,17 @@ class _Reader:
         self.places.setdefault(path, output.name)
         return output
 
-    def refuse_inner_softmax(self, outputs: Sequence[Tensor]) -> None:
-        """Refuse softmax anywhere but at a model output: it mixes positions and has no rule."""
+    def check_ends(self, outputs: Sequence[Tensor]) -> None:
+        """Refuse softmax anywhere but at a model output, where it can be stripped."""
         kept = {x.name for x in outputs}
         for node in reversed(list(self.draft.nodes.values())):
             if node.name in kept and _only_names(node):
                 kept.add(node.inputs[0])
+        self.problems += [
+            _Problem(x.name, bool, Refusal("the model puts out truth values", "leave them out"))
+            for x in outputs
+            if x.name in self.masks
+        ]
         consumers = Graph(self.draft.nodes, (), ()).consumers() if not self.problems else {}
         for node in self.draft.nodes.values():
             if isinstance(node, Activation) and not node.function.elementwise:

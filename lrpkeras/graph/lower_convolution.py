@@ -23,8 +23,8 @@ def conv(layer: Layer, x: Tensor) -> Tensor:
         layer.strides,
         padding_of(layer, x.shape),
         layer.dilation_rate,
-        layer.groups,
-        _channels_first(layer),
+        channels_first=_channels_first(layer),
+        groups=layer.groups,
     )
     y = x.then(Linear, operation=operation, kernel=layer.kernel, bias=layer.bias)
     return fused(layer.activation, y)
@@ -45,7 +45,9 @@ def separable(layer: Layer, x: Tensor) -> Tensor:
     operation = _depthwise_of(layer, x.shape)
     middle = x.then(Linear, "depthwise", operation=operation, kernel=layer.depthwise_kernel)
     ones = (1,) * layer.rank
-    pointwise = Convolution(ones, ((0, 0),) * layer.rank, ones, 1, _channels_first(layer))
+    pointwise = Convolution(
+        ones, ((0, 0),) * layer.rank, ones, channels_first=_channels_first(layer)
+    )
     y = middle.then(Linear, operation=pointwise, kernel=layer.pointwise_kernel, bias=layer.bias)
     return fused(layer.activation, y)
 
@@ -84,7 +86,9 @@ def _grow(reach: int, stride: int, padding: str, output_padding: int | None) -> 
 
 def _depthwise_of(layer: Layer, shape: Shape) -> Depthwise:
     padding = padding_of(layer, shape)
-    return Depthwise(layer.strides, padding, layer.dilation_rate, _channels_first(layer))
+    return Depthwise(
+        layer.strides, padding, layer.dilation_rate, channels_first=_channels_first(layer)
+    )
 
 
 def padding_of(layer: Any, shape: Shape) -> Padding:

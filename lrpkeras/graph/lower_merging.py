@@ -111,7 +111,7 @@ def broadcast(tensors: Sequence[Tensor]) -> list[Tensor]:
 def _common_size(sizes: Sequence[int | None], axis: int) -> int | None:
     known = {size for size in sizes if size is not None}
     if known and None in sizes:
-        raise UnknownSize(f"how sizes {tuple(sizes)} along axis {axis} match is not known before")
+        raise UnknownSize(f"how sizes {sizes} along axis {axis} match is only known at run time")
     return max(known) if known else None
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import keras
 import numpy as np
 from keras.src.ops import core, numpy
 

@@ -6,6 +6,7 @@ keep the batch axis, axis 0, in place.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -71,7 +72,8 @@ class Reshape:
         known = shape[1:]
         if -1 not in self.target or None in known:
             return self.target
-        rest = int(np.prod(known)) // int(np.prod([n for n in self.target if n != -1]))
+        given = math.prod(n for n in self.target if n != -1)
+        rest = math.prod(n for n in known if n is not None) // given
         return tuple(rest if n == -1 else n for n in self.target)
 
     def adjoint(self, s: Array, shapes: tuple[tuple, ...]) -> tuple[Array, ...]:
@@ -140,7 +142,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Gather:
-    """Take `indices` along `axis`; an index may occur several times (upsampling, reversal, slices)."""
+    """Take `indices` along `axis`, some of them perhaps several times: slices, flips, copies."""
 
     indices: tuple[int, ...]
     axis: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from keras import ops
@@ -89,7 +89,7 @@ class Node:
         """Return the node's output."""
         raise NotImplementedError
 
-    def noted(self, note: str) -> Node:
+    def noted(self, note: str) -> Self:
         """Return this node with one more note for the summary."""
         return replace(self, notes=(*self.notes, note))
 

@@ -1,13 +1,13 @@
 """The linear maps that a `Linear` or `Affine` node can hold: how each applies, and its adjoint.
 
-An operation is the geometry alone (strides, padding, equation); the kernel is an argument, so that a
-rule may put a modified one in its place. All act on arrays with a batch axis in front.
+An operation is the geometry alone (strides, padding, equation); the kernel is an argument, so that
+a rule may put a modified one in its place. All act on arrays with a batch axis in front.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -162,8 +162,8 @@ class Einsum:
 
 
 @dataclass(frozen=True)
-class Convolution:
-    """A convolution of rank 1 to 3; kernel `(*window, in / groups, out)`.
+class Windowed:
+    """What a convolution and a depthwise one share: windows that move over the spatial axes.
 
     `padding` is explicit, a (before, after) pair for each spatial axis; the word "same" stands for
     TensorFlow's rule and is kept only where the input's size is unknown until run time.
@@ -172,8 +172,7 @@ class Convolution:
     strides: tuple[int, ...]
     padding: Padding
     dilation: tuple[int, ...]
-    groups: int = 1
-    channels_first: bool = False
+    channels_first: bool = field(default=False, kw_only=True)
 
     @property
     def pads(self) -> bool:
@@ -187,6 +186,35 @@ class Convolution:
     def _geometry(self) -> dict[str, Any]:
         return {"strides": self.strides, "padding": self.padding, "dilation": self.dilation}
 
+    def _last(self, x: Array) -> Array:
+        return ops.moveaxis(x, 1, -1) if self.channels_first else x
+
+    def _first(self, x: Array) -> Array:
+        return ops.moveaxis(x, -1, 1) if self.channels_first else x
+
+    def _output_shape(self, shape: Shape, window: tuple[int, ...], channels: int) -> Shape:
+        sizes = zip(_spatial(shape, self.channels_first), window, strict=True)
+        spatial = tuple(self._size(size, n, axis) for axis, (size, n) in enumerate(sizes))
+        if self.channels_first:
+            return (shape[0], channels, *spatial)
+        return (shape[0], *spatial, channels)
+
+    def _size(self, size: int | None, window: int, axis: int) -> int | None:
+        if size is None:
+            return None
+        stride = self.strides[axis]
+        if isinstance(self.padding, str):
+            return -(-size // stride)
+        reach = (window - 1) * self.dilation[axis] + 1
+        return (size + sum(self.padding[axis]) - reach) // stride + 1
+
+
+@dataclass(frozen=True)
+class Convolution(Windowed):
+    """A convolution of rank 1 to 3; kernel `(*window, in / groups, out)`."""
+
+    groups: int = 1
+
     def apply(self, x: Array, kernel: Array) -> Array:
         y = backend.convolve(self._last(x), kernel, groups=self.groups, **self._geometry)
         return self._first(y)
@@ -198,14 +226,8 @@ class Convolution:
         )
         return self._first(x)
 
-    def _last(self, x: Array) -> Array:
-        return ops.moveaxis(x, 1, -1) if self.channels_first else x
-
-    def _first(self, x: Array) -> Array:
-        return ops.moveaxis(x, -1, 1) if self.channels_first else x
-
     def output_shape(self, shape: Shape, kernel_shape: tuple[int, ...]) -> Shape:
-        return _convolved_shape(self, shape, kernel_shape, kernel_shape[-1])
+        return self._output_shape(shape, kernel_shape[:-2], kernel_shape[-1])
 
     def scale_output(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
         return kernel * scale
@@ -216,9 +238,10 @@ class Convolution:
 
     def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
         fan = kernel_shape[-2]
-        box = Depthwise(self.strides, self.padding, self.dilation, self.channels_first)
+        first = self.channels_first
+        box = Depthwise(self.strides, self.padding, self.dilation, channels_first=first)
         kernel = np.ones((*kernel_shape[:-2], self.groups, 1))
-        move = _on_channels(self.channels_first)
+        move = _on_channels(first)
         outputs = kernel_shape[-1] // self.groups
         return FlatForm(
             move(_sum_channels(self.groups)),
@@ -232,19 +255,8 @@ class Convolution:
 
 
 @dataclass(frozen=True)
-class Depthwise:
+class Depthwise(Windowed):
     """Every channel convolved on its own; kernel `(*window, in, multiplier)`."""
-
-    strides: tuple[int, ...]
-    padding: Padding
-    dilation: tuple[int, ...]
-    channels_first: bool = False
-
-    pads = Convolution.pads
-    channel_axis = Convolution.channel_axis
-    _geometry = Convolution._geometry
-    _last = Convolution._last
-    _first = Convolution._first
 
     def apply(self, x: Array, kernel: Array) -> Array:
         return self._first(backend.depthwise(self._last(x), kernel, **self._geometry))
@@ -255,7 +267,7 @@ class Depthwise:
         return self._first(x)
 
     def output_shape(self, shape: Shape, kernel_shape: tuple[int, ...]) -> Shape:
-        return _convolved_shape(self, shape, kernel_shape, kernel_shape[-2] * kernel_shape[-1])
+        return self._output_shape(shape, kernel_shape[:-2], kernel_shape[-2] * kernel_shape[-1])
 
     def scale_output(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
         return kernel * scale.reshape(kernel.shape[-2:])
@@ -366,28 +378,3 @@ def _on_channels(channels_first: bool) -> Callable:
         return lambda x: ops.moveaxis(function(ops.moveaxis(x, 1, -1)), -1, 1)
 
     return decorate
-
-
-def _convolved_shape(
-    operation: Convolution | Depthwise, shape: Shape, kernel_shape: tuple[int, ...], channels: int
-) -> Shape:
-    sizes = _spatial(shape, operation.channels_first)
-    spatial = tuple(
-        _convolved_size(operation, size, window, axis)
-        for axis, (size, window) in enumerate(zip(sizes, kernel_shape, strict=False))
-    )
-    if operation.channels_first:
-        return (shape[0], channels, *spatial)
-    return (shape[0], *spatial, channels)
-
-
-def _convolved_size(
-    operation: Convolution | Depthwise, size: int | None, window: int, axis: int
-) -> int | None:
-    if size is None:
-        return None
-    stride = operation.strides[axis]
-    if isinstance(operation.padding, str):
-        return -(-size // stride)
-    reach = (window - 1) * operation.dilation[axis] + 1
-    return (size + sum(operation.padding[axis]) - reach) // stride + 1

@@ -1,8 +1,8 @@
 """Rules: how each kind of node passes relevance back to its inputs."""
 
 from lrpkeras.rules.activation import Pass
-from lrpkeras.rules.by_kind import Proportional, Winner
 from lrpkeras.rules.box import Box
+from lrpkeras.rules.by_kind import Proportional, Winner
 from lrpkeras.rules.flat import Flat
 from lrpkeras.rules.gradient import Gradient, Identity
 from lrpkeras.rules.linear import AlphaBeta, Epsilon, Zero, ZPlus

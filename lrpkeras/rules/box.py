@@ -53,7 +53,7 @@ class Box(Rule):
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Linear, Affine)
 
-    def validate(self, node: Node) -> None:
+    def validate(self, node: Weighted) -> None:
         if np.any(np.asarray(self.low) > np.asarray(self.high)):
             raise refuse(self, node, "low must not be greater than high")
         if node.facts.upstream is None:
@@ -64,7 +64,7 @@ class Box(Rule):
                 "there; put it at 'first'",
             )
 
-    def prepare(self, node: Node) -> dict[str, Array]:
+    def prepare(self, node: Weighted) -> dict[str, Array]:
         if isinstance(node, Affine):
             return dict(node.parameters)
         arrays = {name: a for name, a in node.parameters.items() if name == "bias"}
@@ -77,8 +77,8 @@ class Box(Rule):
             arrays["constant"] = self._constant(node, arrays)
         return arrays
 
-    def bounds(self, node: Node) -> tuple[np.ndarray, np.ndarray]:
-        """Return the bounds at the node's input, `(1, ...)`, by interval arithmetic from the model's."""
+    def bounds(self, node: Weighted) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bounds at the node's input, `(1, ...)`, by interval arithmetic."""
         values: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for source in node.facts.upstream or ():
             if isinstance(source, Input):
@@ -89,7 +89,9 @@ class Box(Rule):
                 continue
             ends = zip(*(values[name] for name in source.inputs), strict=True)
             lows, highs = (
-                backend.to_numpy(source.compute(tuple(map(backend.constant, end)), source.parameters))
+                backend.to_numpy(
+                    source.compute(tuple(map(backend.constant, end)), source.parameters)
+                )
                 for end in ends
             )
             values[source.name] = (np.minimum(lows, highs), np.maximum(lows, highs))
@@ -143,9 +145,7 @@ class Box(Rule):
         above, below = x - prepared["low"], x - prepared["high"]
         positive, negative = prepared["positive"], prepared["negative"]
         whole = node.operation.apply(above, positive) + node.operation.apply(below, negative)
-        return BoxState(
-            node, x, output, above, below, positive, negative, whole, inverse(whole)
-        )
+        return BoxState(node, x, output, above, below, positive, negative, whole, inverse(whole))
 
     def propagate(self, state: BoxState, relevance: Relevance) -> tuple[Relevance | None, ...]:
         array = relevance.absolute(state.z)

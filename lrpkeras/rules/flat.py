@@ -47,13 +47,13 @@ class LinearFlat(Rule):
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Linear, Affine)
 
-    def prepare(self, node: Node) -> dict[str, Array]:
+    def prepare(self, node: Weighted) -> dict[str, Array]:
         arrays = dict(node.parameters)
         form = node.operation.flat(node.kernel.shape)
         arrays["ones"] = form.kernel.astype(node.kernel.dtype)
         shape = node.facts.input_shapes[0]
         if None not in shape[1:] and not isinstance(node, Affine):
-            ones = backend.constant(_ones_shape(node, shape, form.width), node.kernel.dtype)
+            ones = backend.constant(_ones_shape(node, shape, form.width), str(node.kernel.dtype))
             arrays["share"] = backend.to_numpy(_flat_share(node, form, ones, arrays["ones"]))
         return arrays
 

@@ -78,7 +78,9 @@ class Gradient(Rule):
     def linearize(
         self, node: Node, prepared: Prepared, inputs: tuple[Array, ...], output: Array
     ) -> Any:
-        inner = PoolWinner().linearize(node, prepared, inputs, output) if _is_max(node) else None
+        inner = None
+        if isinstance(node, MaxPool):
+            inner = PoolWinner().linearize(node, prepared, inputs, output)
         return node, prepared, inputs, output, inner
 
     def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
@@ -89,10 +91,6 @@ class Gradient(Rule):
         """What the Jacobian adds or takes, `R_j (1 - sum_i dz_j / dx_i)`, is the rule's design."""
         node, prepared, inputs, _, _ = state
         return {"design": relevance * (1 - _row_sums(node, prepared, inputs))}
-
-
-def _is_max(node: Node) -> bool:
-    return isinstance(node, MaxPool)
 
 
 def _back(node: Node) -> Back:

@@ -84,7 +84,7 @@ class ProductRule(Rule):
             total = ratio if total is None else total + ratio
         return (Relevance(total, "ratio"),)
 
-    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+    def vanishing(self, node: Weighted, output: Vanishing) -> Vanishing:
         return Vanishing(True, not node.facts.signed)
 
     def losses(self, state: Linearized, relevance: Array) -> dict[str, Array]:
@@ -106,7 +106,7 @@ class Zero(ProductRule):
 
     divides_by_output: ClassVar[bool] = True
 
-    def prepare(self, node: Node) -> dict[str, Array]:
+    def prepare(self, node: Weighted) -> dict[str, Array]:
         return _with_rule_kernel(node)
 
     def linearize(
@@ -133,9 +133,10 @@ class Zero(ProductRule):
 
 @dataclass(frozen=True)
 class Epsilon(ProductRule):
-    """LRP-epsilon: `R_i = sum_j x_i w_ij / (z_j + epsilon sign z_j) R_j` [Bach et al. 2015, eq. 58].
+    """LRP-epsilon: `R_i = sum_j x_i w_ij / (z_j + epsilon sign z_j) R_j`.
 
-    sign 0 = +1. The bias keeps its share `b_j`, and epsilon takes `epsilon sign z_j`.
+    [Bach et al. 2015, eq. 58]; sign 0 = +1. The bias keeps its share `b_j`, and
+    epsilon takes `epsilon sign z_j`.
 
     Parameters
     ----------
@@ -147,7 +148,7 @@ class Epsilon(ProductRule):
 
     divides_by_output: ClassVar[bool] = True
 
-    def prepare(self, node: Node) -> dict[str, Array]:
+    def prepare(self, node: Weighted) -> dict[str, Array]:
         return _with_rule_kernel(node)
 
     def linearize(
@@ -189,7 +190,7 @@ class AlphaBeta(ProductRule):
                 "relevance: alpha - beta must be 1."
             )
 
-    def prepare(self, node: Node) -> dict[str, Array]:
+    def prepare(self, node: Weighted) -> dict[str, Array]:
         arrays = dict(node.parameters)
         if self._is_cheap(node):
             return {**arrays, "weights": node.kernel, "magnitude": np.abs(node.kernel)}
@@ -200,7 +201,7 @@ class AlphaBeta(ProductRule):
             del arrays["kernel"]
         return arrays
 
-    def _is_cheap(self, node: Node) -> bool:
+    def _is_cheap(self, node: Weighted) -> bool:
         """Whether `sum (xw)+` may be computed as `(sum xw + sum |x||w|) / 2`.
 
         That cancels where the positive part is small beside the negative. Where a ReLU closes
@@ -208,7 +209,7 @@ class AlphaBeta(ProductRule):
         """
         return self.beta == 0 and node.facts.signed and node.facts.closed
 
-    def _sums_parts(self, node: Node) -> bool:
+    def _sums_parts(self, node: Weighted) -> bool:
         """Whether the output is the sum of the two parts, which then cost no extra pass."""
         return self.beta != 0 and getattr(node, "base_kernel", None) is None
 

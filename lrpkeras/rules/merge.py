@@ -34,7 +34,7 @@ class Adjoint(Rule):
         return output
 
     def losses(self, state: Any, relevance: Array) -> dict[str, Array]:
-        node, _, inputs, output = state
+        node, _, inputs, _ = state
         if isinstance(node, Fork) or not node.move.fills:
             return {}
         filled = 1 - node.move.apply(*(ops.ones_like(x) for x in inputs))

@@ -13,6 +13,8 @@ from lrpkeras.rules.relevance import Relevance
 
 Array = Any
 Prepared = Mapping[str, Array]
+# A node of one of the kinds that the rule is made for.
+OfKind = Any
 
 
 class Vanishing(NamedTuple):
@@ -48,35 +50,35 @@ class Rule:
         """Whether this rule is made for nodes of this kind."""
         return isinstance(node, self.kinds)
 
-    def validate(self, node: Node) -> None:
+    def validate(self, node: OfKind) -> None:
         """Raise `RuleError` where the rule cannot apply to a node of a kind that it is made for."""
 
-    def prepare(self, node: Node) -> dict[str, Array]:
+    def prepare(self, node: OfKind) -> dict[str, Array]:
         """Return every array that the two other steps, and the forward pass, will read."""
         return dict(node.parameters)
 
     def evaluate(
-        self, node: Node, prepared: Prepared, inputs: tuple[Array, ...]
+        self, node: OfKind, prepared: Prepared, inputs: tuple[Array, ...]
     ) -> tuple[Array, Any]:
         """Return the node's output and `linearize`'s state; a rule may share work between them."""
         output = node.compute(inputs, prepared)
         return output, self.linearize(node, prepared, inputs, output)
 
     def linearize(
-        self, node: Node, prepared: Prepared, inputs: tuple[Array, ...], output: Array
+        self, node: OfKind, prepared: Prepared, inputs: tuple[Array, ...], output: Array
     ) -> Any:
         """Return all that `propagate` needs and that does not depend on the target."""
         return node, prepared, inputs, output
 
     def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
-        """Return the relevance of each input that receives any; None where it gets none by design."""
+        """Return the relevance of each receiving input; None where it gets none by design."""
         raise NotImplementedError
 
-    def reaches(self, node: Node) -> tuple[bool, ...]:
+    def reaches(self, node: OfKind) -> tuple[bool, ...]:
         """Tell which inputs get relevance at all; for all others `propagate` returns None."""
         return (True,) * node.receives
 
-    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+    def vanishing(self, node: OfKind, output: Vanishing) -> Vanishing:
         """Tell where relevance of the inputs vanishes, given where that of the output does."""
         return Vanishing()
 
@@ -98,7 +100,7 @@ class Rule:
 
 
 def _is_default(field: dataclasses.Field, value: Any) -> bool:
-    return field.default is not dataclasses.MISSING and field.default is value or (
+    return (field.default is not dataclasses.MISSING and field.default is value) or (
         isinstance(value, int | float | str) and field.default == value
     )
 
@@ -119,18 +121,18 @@ def refuse(rule: Rule, node: Node, why: str) -> RuleError:
 class ByKind(Rule):
     """A rule of one name and idea that works differently for each kind of node."""
 
-    def part(self, node: Node) -> Rule:
+    def part(self, node: OfKind) -> Rule:
         """Return the rule for nodes of this kind."""
         raise NotImplementedError
 
-    def validate(self, node: Node) -> None:
+    def validate(self, node: OfKind) -> None:
         self.part(node).validate(node)
 
-    def prepare(self, node: Node) -> dict[str, Array]:
+    def prepare(self, node: OfKind) -> dict[str, Array]:
         return self.part(node).prepare(node)
 
     def linearize(
-        self, node: Node, prepared: Prepared, inputs: tuple[Array, ...], output: Array
+        self, node: OfKind, prepared: Prepared, inputs: tuple[Array, ...], output: Array
     ) -> Any:
         part = self.part(node)
         return part, part.linearize(node, prepared, inputs, output)
@@ -139,7 +141,7 @@ class ByKind(Rule):
         part, inner = state
         return part.propagate(inner, relevance)
 
-    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+    def vanishing(self, node: OfKind, output: Vanishing) -> Vanishing:
         return self.part(node).vanishing(node, output)
 
     def losses(self, state: Any, relevance: Array) -> dict[str, Array]:

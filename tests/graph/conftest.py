@@ -54,9 +54,7 @@ def agrees() -> Callable[..., Graph]:
     and the static shapes against the computed ones.
     """
 
-    def check(
-        model: keras.Model, sizes: tuple[int, ...] = (), tolerance: float = 1e-12
-    ) -> Graph:
+    def check(model: keras.Model, sizes: tuple[int, ...] = (), tolerance: float = 1e-12) -> Graph:
         randomize(model)
         arrays = inputs_of(model, sizes)
         chain = isinstance(model, keras.Sequential)

@@ -30,12 +30,12 @@ def conv_cases():
         for strides, dilation in ((1, 1), (2, 1), (3, 1), (1, 2)):
             settings = {"padding": padding, "strides": strides, "dilation_rate": dilation}
             name = f"{padding}-s{strides}-d{dilation}"
-            yield case(
-                f"conv1d-{name}", (9, 4), lambda s=settings: L.Conv1D(6, 3, groups=2, **s)
-            )
+            yield case(f"conv1d-{name}", (9, 4), lambda s=settings: L.Conv1D(6, 3, groups=2, **s))
             yield case(f"conv2d-{name}", (8, 7, 4), lambda s=settings: L.Conv2D(6, (3, 2), **s))
             yield case(
-                f"conv2d-grouped-{name}", (8, 7, 4), lambda s=settings: L.Conv2D(6, 3, groups=2, **s)
+                f"conv2d-grouped-{name}",
+                (8, 7, 4),
+                lambda s=settings: L.Conv2D(6, 3, groups=2, **s),
             )
             yield case(f"conv3d-{name}", (6, 7, 5, 2), lambda s=settings: L.Conv3D(3, 2, **s))
             yield case(
@@ -134,7 +134,9 @@ def normalization_cases():
     yield case(
         "normalization-two-axes",
         (2, 3),
-        lambda: L.Normalization(axis=(1, 2), mean=np.ones((2, 3)), variance=np.arange(6.0).reshape(2, 3)),
+        lambda: L.Normalization(
+            axis=(1, 2), mean=np.ones((2, 3)), variance=np.arange(6.0).reshape(2, 3)
+        ),
     )
 
 
@@ -152,7 +154,9 @@ def pooling_cases():
         for rank, shape in ((1, (9, 3)), (2, (9, 8, 3)), (3, (5, 6, 7, 2))):
             overall = getattr(L, f"Global{name}Pooling{rank}D")
             yield case(f"global-{name}{rank}d", shape, overall)
-            yield case(f"global-{name}{rank}d-kept", shape, functools.partial(overall, keepdims=True))
+            yield case(
+                f"global-{name}{rank}d-kept", shape, functools.partial(overall, keepdims=True)
+            )
 
 
 def reshaping_cases():
@@ -308,7 +312,10 @@ def test_an_activation_with_settings_of_its_own_keeps_them(agrees, make):
 def test_a_fused_activation_is_a_node_of_its_own(agrees):
     model = chain((6, 6, 3), lambda: L.Conv2D(4, 3, activation="relu", name="conv"))
     graph = agrees(model)
-    assert [(n.name, n.kind) for n in graph][1:] == [("conv", "Linear"), ("conv:relu", "Activation")]
+    assert [(n.name, n.kind) for n in graph][1:] == [
+        ("conv", "Linear"),
+        ("conv:relu", "Activation"),
+    ]
     assert graph.places["conv"] == "conv:relu"
     assert graph["conv:relu"].layers == ("conv",)
 

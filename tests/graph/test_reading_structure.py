@@ -192,7 +192,7 @@ def test_mixed_precision_models_are_read_in_float32():
     np.testing.assert_array_equal(graph[graph.outputs[0]].kernel, dense.kernel.numpy())
 
 
-def test_whole_numbers_may_come_in(agrees):
+def test_whole_numbers_may_come_in():
     inputs = keras.Input((4, 4, 3), dtype="uint8")
     x = layers.Rescaling(1 / 255)(layers.Permute((3, 1, 2))(inputs))
     graph = keras_reader.read(keras.Model(inputs, x))

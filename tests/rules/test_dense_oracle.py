@@ -1,88 +1,159 @@
 """Every rule on every kind of linear layer against loops over inputs and outputs."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 
 import keras
 import numpy as np
 import oracle
 import pytest
-from explained import Explained, assert_close, explained, linear_nodes, rewritten
-from linear_layers import LAYERS, built, float64, randomized
+from explained import Run, assert_close, linear_nodes, rewritten, run
+from linear_layers import LAYERS, built, float64, on_cpu
 
+from lrpkeras.errors import RuleError
+from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Affine
-from lrpkeras.rules import AlphaBeta, Box, Epsilon, Flat, Gradient, Rule, Zero, ZPlus
+from lrpkeras.rules import AlphaBeta, Box, Epsilon, Flat, Gradient, Identity, Rule, Zero, ZPlus
 
-TARGETS = 2
+Formula = Callable[[oracle.Dense, np.ndarray], np.ndarray]
 
-# The relevance that goes in, the sign of the input, and whether a ReLU closes the output.
-PLACES = {
-    "signed": (False, False),
-    "non-negative": (True, False),
-    "signed, closed": (False, True),
-    "non-negative, closed": (True, True),
-}
 
-RULES: dict[str, tuple[Rule, Callable]] = {
+def alpha_beta(alpha: float, beta: float) -> Formula:
+    return lambda d, x: oracle.alpha_beta(d, x, alpha, beta)
+
+
+RULES: dict[str, tuple[Rule, Formula]] = {
     "zero": (Zero(), oracle.zero),
-    "epsilon": (Epsilon(0.1), lambda d, x, r: oracle.epsilon(d, x, r, 0.1)),
-    "z plus": (ZPlus(), lambda d, x, r: oracle.alpha_beta(d, x, r, 1, 0)),
-    "alpha 1 beta 0": (AlphaBeta(1, 0), lambda d, x, r: oracle.alpha_beta(d, x, r, 1, 0)),
-    "alpha 2 beta 1": (AlphaBeta(2, 1), lambda d, x, r: oracle.alpha_beta(d, x, r, 2, 1)),
-    "alpha 0.5 beta -0.5": (
-        AlphaBeta(0.5, -0.5),
-        lambda d, x, r: oracle.alpha_beta(d, x, r, 0.5, -0.5),
-    ),
+    "epsilon": (Epsilon(0.1), lambda d, x: oracle.epsilon(d, x, 0.1)),
+    "z plus": (ZPlus(), alpha_beta(1, 0)),
+    "alpha 1, beta 0": (AlphaBeta(1, 0), alpha_beta(1, 0)),
+    "alpha 2, beta 1": (AlphaBeta(2, 1), alpha_beta(2, 1)),
+    "alpha 0.5, beta -0.5": (AlphaBeta(0.5, -0.5), alpha_beta(0.5, -0.5)),
     "flat": (Flat(), oracle.flat),
     "gradient": (Gradient(), oracle.gradient),
 }
 
 
+@dataclass(frozen=True)
+class Case:
+    """A layer in a model of its own, three samples, and relevance for two targets."""
+
+    name: str
+    shape: tuple[int, ...]
+    dense: oracle.Dense
+    graph: Graph
+    x: np.ndarray
+    y: np.ndarray
+    relevance: np.ndarray
+
+    def shares(self, formula: Formula) -> np.ndarray:
+        """`(batch, inputs, outputs)`."""
+        return np.array([formula(self.dense, sample.ravel()) for sample in self.x])
+
+    def back(self, shares: np.ndarray, relevance: np.ndarray) -> np.ndarray:
+        """`R_i = sum_j s_ij R_j` for every target and sample."""
+        flat = relevance.reshape(*relevance.shape[:2], -1)
+        return np.einsum("bij,kbj->kbi", shares, flat).reshape(len(relevance), *self.x.shape)
+
+
+@cache
+def case(name: str, *, non_negative: bool, closed: bool = False) -> Case:
+    layer, shape = built(name)
+    call = on_cpu(layer)
+    with float64():
+        inputs = keras.Input(shape, dtype="float64")
+        output = keras.layers.ReLU()(layer(inputs)) if closed else layer(inputs)
+        model = keras.Model(inputs, output)
+    graph = rewritten(model, (0, 1) if non_negative else None)
+    x = samples(shape, non_negative)
+    y = keras.ops.convert_to_numpy(call(x))
+    y = np.maximum(y, 0) if closed else y
+    relevance = np.random.default_rng(9).normal(0, 1, (2, *y.shape))
+    return Case(name, shape, oracle.dense_of(call, shape), graph, x, y, relevance)
+
+
 def samples(shape: tuple[int, ...], non_negative: bool) -> np.ndarray:
-    """Three samples in [0, 1] or around 0, some entries exactly zero, the last one all zero."""
+    """Three samples in [0, 1] or around 0; some entries are exactly zero, and all of the last."""
     rng = np.random.default_rng(5)
-    x = rng.uniform(0, 1, (3, *shape)) if non_negative else rng.normal(0, 1, (3, *shape))
+    x = rng.uniform(0, 1, (3, *shape)) if non_negative else rng.uniform(-2, 2, (3, *shape))
     x[rng.random(x.shape) < 0.2] = 0
     x[-1] = 0
     return x
 
 
-def around(layer: keras.Layer, shape: tuple[int, ...], closed: bool) -> keras.Model:
-    with float64():
-        x = keras.Input(shape, dtype="float64")
-        y = layer(x)
-        return keras.Model(x, keras.layers.ReLU()(y) if closed else y)
+def assert_agrees(made: Run, known: Case, formula: Formula) -> None:
+    """Relevance of both signs goes in: any, and as a ratio, which vanishes with the output."""
+    shares = known.shares(formula)
+    assert_close(made.output, known.y, 1e-13)
+    (got,) = made.back(known.relevance)
+    assert_close(got, known.back(shares, known.relevance))
+    (got,) = made.back(known.relevance, "ratio")
+    assert_close(got, known.back(shares, known.relevance * known.y))
 
 
-def by_loops(layer, shape, x: np.ndarray, relevance: np.ndarray, rule: Callable) -> np.ndarray:
-    """The oracle for every target and sample; `relevance` is `(k, batch, ...)`."""
-    dense = oracle.dense_of(layer, shape)
-    rows = [
-        [rule(dense, a.reshape(-1), r.reshape(-1)).reshape(shape) for a, r in zip(x, target)]
-        for target in relevance
-    ]
-    return np.array(rows)
-
-
-def run(name: str, place: str, rule: Rule, form: str) -> tuple[Explained, np.ndarray, tuple]:
-    layer, shape = built(name)
-    non_negative, closed = PLACES[place]
-    model = around(layer, shape, closed)
-    x = samples(shape, non_negative)
-    rng = np.random.default_rng(9)
-    start = rng.normal(0, 1, (TARGETS, 3, *model.output_shape[1:]))
-    if closed and form == "R":
-        # What a ReLU gets from the rules above vanishes where it is closed.
-        start = start * keras.ops.convert_to_numpy(model(x))
-    input_range = (0, 1) if non_negative else None
-    result = explained(model, rule, x, start, form, input_range)
-    assert_close(result.output, keras.ops.convert_to_numpy(model(x)), 1e-13)
-    return result, x, (layer, shape)
-
-
-@pytest.mark.parametrize("form", ["R", "ratio"])
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("non_negative", [False, True], ids=["signed", "non-negative"])
 @pytest.mark.parametrize("name", LAYERS)
-def test_rules_agree_with_their_papers_on_every_linear_layer(name, place, form):
+def test_rules_follow_their_papers_on_every_linear_layer(name, non_negative):
+    known = case(name, non_negative=non_negative)
+    (node,) = linear_nodes(known.graph)
+    assert node.facts.signed != non_negative
     for rule, formula in RULES.values():
-        result, x, (layer, shape) = run(name, place, rule, form)
-        assert_close(result.inputs[0], by_loops(layer, shape, x, result.start, formula))
+        assert_agrees(run(known.graph, rule, known.x, vanishes=False), known, formula)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_z_plus_is_the_same_behind_a_relu_where_it_takes_a_cheaper_way(name):
+    known = case(name, non_negative=False, closed=True)
+    made = run(known.graph, ZPlus(), known.x)
+    (node,) = linear_nodes(made.program.graph)
+    assert node.facts.closed
+    expected = known.back(known.shares(alpha_beta(1, 0)), known.relevance * known.y)
+    assert_close(made.back(known.relevance, "ratio")[0], expected)
+    assert_close(made.back(known.relevance * known.y)[0], expected)
+
+
+def bounds(shape: tuple[int, ...], kind: str, channels_first: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds around [-2, 2]: one for all, one per channel, one per entry."""
+    rng = np.random.default_rng(2)
+    channels = (shape[0], *(1,) * (len(shape) - 1)) if channels_first else shape[-1:]
+    sizes = {"scalar": (), "per channel": channels, "full": shape}[kind]
+    return -2 - rng.random(sizes), 2 + rng.random(sizes)
+
+
+@pytest.mark.parametrize("kind", ["scalar", "per channel", "full"])
+@pytest.mark.parametrize("name", [name for name in LAYERS if "norm" not in name])
+def test_box_follows_its_paper_on_every_linear_layer(name, kind):
+    known = case(name, non_negative=False)
+    low, high = bounds(known.shape, kind, "channels first" in name)
+    ends = [np.broadcast_to(end, known.shape).ravel() for end in (low, high)]
+    made = run(known.graph, Box(low, high), known.x, vanishes=False)
+    assert_agrees(made, known, lambda d, x: oracle.box(d, x, *ends))
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if "norm" in name])
+def test_box_passes_relevance_through_an_affine_layer_unchanged(name):
+    # One input an output: numerator and denominator are the same.
+    known = case(name, non_negative=False)
+    made = run(known.graph, Box(-3, 3), known.x, vanishes=False)
+    assert_agrees(made, known, lambda d, x: np.eye(x.size))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_identity_passes_relevance_unchanged_where_the_shapes_agree(name):
+    known = case(name, non_negative=False)
+    if known.x.shape != known.y.shape:
+        with pytest.raises(RuleError, match="differ"):
+            run(known.graph, Identity(), known.x)
+        return
+    made = run(known.graph, Identity(), known.x, vanishes=False)
+    assert_agrees(made, known, lambda d, x: np.eye(x.size))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_as_matrix_is_what_the_layer_does_to_unit_vectors(name):
+    known = case(name, non_negative=False)
+    (node,) = linear_nodes(known.graph)
+    if isinstance(node, Affine):
+        pytest.skip("an affine node is a diagonal, not a matrix")
+    assert_close(node.as_matrix(known.shape), known.dense.w, 1e-13)

@@ -1,0 +1,195 @@
+"""The compiled functions behind an analyzer: one for each kind of target and set of layers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from keras import ops
+
+from lrpkeras import backend, targets
+from lrpkeras.inputs import Intake
+from lrpkeras.presets import Preset
+from lrpkeras.propagate import Forward, Program, divides_by_output
+from lrpkeras.rules import Relevance
+from lrpkeras.targets import Mode, Target
+
+Array = Any
+
+# Classes explained at once: relevance of so many is held in memory together.
+CHUNK = 10
+
+
+class Explainer:
+    """Runs a program on batches, tracing each function once, from any thread.
+
+    Parameters
+    ----------
+    program
+        Graph and rules.
+    preset
+        Says from what relevance starts, and whether the result is multiplied by the input.
+    initial
+        "logit", "unit" or "contrast", as `Analyzer` takes it.
+    intake
+        The inputs' names and shapes.
+    jit_compile
+        Whether XLA compiles.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        preset: Preset,
+        initial: str,
+        intake: Intake,
+        jit_compile: bool | Literal["auto"],
+    ) -> None:
+        self.program = program
+        self._preset, self._initial, self._intake = preset, initial, intake
+        self._jit_compile = jit_compile
+        self._compiled: dict[Any, backend.Compiled] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Static shape of the explained output, with batch."""
+        graph = self.program.graph
+        return graph[graph.outputs[0]].shape
+
+    def run(
+        self, arrays: Sequence[Array], target: Target, start: int, layers: tuple[str, ...]
+    ) -> dict[str, Any]:
+        """Explain one batch.
+
+        Parameters
+        ----------
+        arrays
+            One for each input.
+        target
+            For the whole data set, of which this batch begins at `start`.
+        layers
+            Node names whose outputs' relevance is wanted too.
+
+        Returns
+        -------
+        Tensors: "relevance", one per input; "layers" by node name; "output"; "target".
+        """
+        inputs = self.converted(arrays)
+        values = self.values(inputs, target, start)
+        if target.mode == "index" and target.k > CHUNK:
+            spans = range(0, target.k, CHUNK)
+            chunks = [
+                self._explain(inputs, "index", values[:, i : i + CHUNK], layers) for i in spans
+            ]
+            return _chained(chunks)
+        return _single(self._explain(inputs, target.mode, values, layers), target.several)
+
+    def converted(self, arrays: Sequence[Array]) -> list[Array]:
+        """Return arrays as tensors of the type that is computed in."""
+        return [backend.constant(array, dtype=self._intake.dtype) for array in arrays]
+
+    def values(self, inputs: list[Array], target: Target, start: int) -> Any:
+        """Return the target's values for one batch; a callable is asked here."""
+        count = int(inputs[0].shape[0])
+        if not callable(target.values):
+            return target.batch(start, start + count)
+        output = self.function("output", 0, ())(inputs)
+        return targets.answer(target.values, output)
+
+    def _explain(
+        self, inputs: list[Array], mode: Mode, values: Any, layers: tuple[str, ...]
+    ) -> dict[str, Any]:
+        k = values.shape[1] if mode == "index" else 1
+        held = () if mode == "winner" else (values,)
+        result: dict[str, Any] = self.function(mode, k, layers)(inputs, *held)
+        return result
+
+    def function(self, mode: str, k: int, layers: tuple[str, ...]) -> backend.Compiled:
+        """Return the compiled function for one kind of target; each is made once."""
+        key = (mode, k, layers)
+        with self._lock:
+            if key not in self._compiled:
+                function = self._forward if mode == "output" else self._traceable(mode, layers)
+                self._compiled[key] = backend.compile(
+                    function, self._signature(mode, k), jit_compile=self._jit_compile
+                )
+            return self._compiled[key]
+
+    def _signature(self, mode: str, k: int) -> list[Any]:
+        dtype = self._intake.dtype
+        signature: list[Any] = [[backend.Spec(shape, dtype) for shape in self._intake.shapes]]
+        if mode == "index":
+            signature.append(backend.Spec((None, k), "int32"))
+        elif mode == "array":
+            signature.append(backend.Spec(self.output_shape, dtype))
+        return signature
+
+    def _forward(self, inputs: list[Array]) -> Array:
+        return self.program.forward(inputs).output(self.program.graph)
+
+    def _traceable(self, mode: Any, layers: tuple[str, ...]) -> Callable[..., dict[str, Any]]:
+        def explain(inputs: list[Array], values: Array = None) -> dict[str, Any]:
+            forward = self.program.forward(inputs)
+            start, classes = self.start(forward, mode, values)
+            relevance, hidden = self.program.backward(forward, start, layers)
+            if self._preset.times_input:
+                relevance = [r * x for r, x in zip(relevance, inputs, strict=True)]
+            return {
+                "relevance": [_batch_first(r) for r in relevance],
+                "layers": {name: _batch_first(r) for name, r in hidden.items()},
+                "output": forward.values[self.program.graph.outputs[-1]],
+                "target": classes,
+            }
+
+        return explain
+
+    def start(self, forward: Forward, mode: Mode, values: Any) -> tuple[Relevance, Array]:
+        """Return relevance of the output, as preset and `initial` say, and the class numbers."""
+        output = forward.output(self.program.graph)
+        factors, classes = targets.factors(mode, values, output)
+        if self._preset.seed == "gradient":
+            return Relevance(factors), classes
+        if self._initial != "unit":
+            return Relevance(factors, "ratio"), classes
+        if divides_by_output(self.program.graph, self.program.rules):
+            negative = ops.cast(output < 0, output.dtype)
+            factors = factors * (1 - 2 * negative)
+        return Relevance(factors), classes
+
+
+def _batch_first(relevance: Array) -> Array:
+    """`(k, batch, ...)` -> `(batch, k, ...)`; free for one target."""
+    if relevance.shape[0] == 1:
+        return ops.expand_dims(ops.squeeze(relevance, 0), 1)
+    return ops.swapaxes(relevance, 0, 1)
+
+
+def _single(result: dict[str, Any], several: bool) -> dict[str, Any]:
+    """Drop the target axis where there is one target by nature."""
+    if several:
+        return result
+    return {
+        "relevance": [r[:, 0] for r in result["relevance"]],
+        "layers": {name: r[:, 0] for name, r in result["layers"].items()},
+        "output": result["output"],
+        "target": result["target"][:, 0],
+    }
+
+
+def _chained(chunks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put the target axes of several results together."""
+    first = chunks[0]
+    return {
+        "relevance": [
+            ops.concatenate([c["relevance"][i] for c in chunks], axis=1)
+            for i in range(len(first["relevance"]))
+        ],
+        "layers": {
+            name: ops.concatenate([c["layers"][name] for c in chunks], axis=1)
+            for name in first["layers"]
+        },
+        "output": first["output"],
+        "target": ops.concatenate([c["target"] for c in chunks], axis=1),
+    }

@@ -1,0 +1,56 @@
+"""The settings of an analyzer, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lrpkeras.errors import InputError, RuleError
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "batch_norm": ("fold",),
+    "bias": (None,),
+    "initial": ("logit", "unit", "contrast"),
+    "precision": (None,),
+    "jit_compile": ("auto", True, False),
+    "verify": (True, False),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `Analyzer` takes besides model and rules, and means by it.
+
+    Raises
+    ------
+    RuleError, InputError
+        If a value is none of those that are known.
+    """
+
+    batch_norm: str = "fold"
+    bias: str | None = None
+    input_range: tuple[float, float] | None = None
+    output: str | int | None = None
+    initial: str = "logit"
+    precision: str | None = None
+    jit_compile: bool | Literal["auto"] = "auto"
+    verify: bool = True
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            value = getattr(self, name)
+            if not any(value is choice or value == choice for choice in known):
+                choices = " or ".join(map(repr, known))
+                raise RuleError(f"{name}={value!r} is not known: it is {choices}.")
+        if self.input_range is not None:
+            object.__setattr__(self, "input_range", _ordered(self.input_range))
+
+
+def _ordered(input_range: Any) -> tuple[float, float]:
+    try:
+        low, high = map(float, input_range)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not low < high:
+        raise InputError(f"input_range is (low, high) with low < high, not {input_range!r}.")
+    return low, high

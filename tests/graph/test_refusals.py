@@ -1,0 +1,366 @@
+"""What cannot be read is refused: all of it at once, with a reason and what helps."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from lrpkeras.errors import ModelError, UnsupportedLayerError
+from lrpkeras.graph import keras_reader, lower
+from lrpkeras.graph.moves import Keep
+from lrpkeras.graph.nodes import Affine, Route, Sum
+
+
+def model_of(function, shape=(4, 3)):
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, function(inputs))
+
+
+def refused(function, *words, shape=(4, 3)):
+    """Check that the error names every word; return its lines, one a layer."""
+    with pytest.raises(UnsupportedLayerError) as error:
+        keras_reader.read(model_of(function, shape))
+    for word in words:
+        assert word in str(error.value)
+    return str(error.value).splitlines()[1:]
+
+
+class OwnCall(layers.Dense):
+    def call(self, inputs):
+        return -super().call(inputs)
+
+
+class OwnBuild(layers.Dense):
+    def build(self, input_shape):
+        super().build(input_shape)
+
+
+class OwnConvolution(layers.Conv1D):
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, 2 * kernel)
+
+
+class OwnKernel(layers.Dense):
+    @property
+    def kernel(self):
+        return 2 * self._kernel
+
+
+class Unknown(layers.Layer):
+    def call(self, inputs):
+        return inputs
+
+
+class UnknownOperation(keras.Operation):
+    def call(self, x):
+        return x
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (layers.Lambda(lambda x: x, name="mine"), ["'mine'", "Lambda", "Python code"]),
+        (OwnCall(3, name="mine"), ["'mine'", "OwnCall", "`call`", "register_layer(OwnCall"]),
+        (OwnBuild(3, name="mine"), ["'mine'", "`build`"]),
+        (OwnConvolution(3, 2), ["`convolution_op`", "Conv1D"]),
+        (OwnKernel(3), ["`kernel`"]),
+        (Unknown(name="mine"), ["'mine'", "Unknown", "does not know", "register_layer(Unknown"]),
+        (UnknownOperation(), ["UnknownOperation", "does not know"]),
+        (layers.LayerNormalization(), ["statistics of the sample"]),
+        (layers.GroupNormalization(1), ["statistics of the sample"]),
+        (lambda x: layers.MultiHeadAttention(1, 2)(x, x), ["attention"]),
+        (lambda x: layers.Attention()([x, x]), ["attention"]),
+        (layers.LSTM(2), ["LSTM", "recurrent"]),
+        (layers.Bidirectional(layers.GRU(2)), ["recurrent"]),
+        (layers.TimeDistributed(layers.Dense(2)), ["time steps"]),
+        (lambda x: layers.Dot(1)([x, x]), ["matrices"]),
+        (layers.SpectralNormalization(layers.Dense(2)), ["norm"]),
+        (layers.Dense(2, activation=lambda x: x), ["activation", "keras.activations"]),
+        (layers.Dense(4, activation="glu"), ["'glu'"]),
+        (layers.Dense(4, activation="sparsemax"), ["'sparsemax'"]),
+        (layers.Softmax(axis=1), ["axis 1"]),
+        (lambda x: x**2, ["Power"]),
+        (ops.sqrt, ["Sqrt"]),
+        (lambda x: 1 / x, ["divides by a tensor"]),
+        (lambda x: x / 0.0, ["zero"]),
+        (lambda x: ops.maximum(x, 1.0), ["constant other than 0"]),
+        (lambda x: ops.minimum(x, 1.0), ["minimum with a constant"]),
+        (lambda x: ops.clip(x, -1, 1), ["clipping"]),
+        (lambda x: ops.matmul(x, ops.transpose(x, (0, 2, 1))), ["two tensors"]),
+        (lambda x: ops.einsum("abc,abc->ab", x, x), ["one tensor and one constant"]),
+        (lambda x: ops.einsum("abc,bad->acd", x, np.ones((4, 2, 3))), ["batch"]),
+        (lambda x: ops.mean(x), ["samples"]),
+        (lambda x: ops.mean(x, axis=0), ["samples"]),
+        (lambda x: ops.reshape(x, (-1, 3)), ["across samples"]),
+        (lambda x: ops.transpose(x), ["batch"]),
+        (lambda x: ops.flip(x), ["samples"]),
+        (lambda x: ops.concatenate([x, x], axis=0), ["samples"]),
+        (lambda x: ops.stack([x, x], axis=0), ["before the batch"]),
+        (lambda x: ops.expand_dims(x, 0), ["before the batch"]),
+        (lambda x: x[0], ["batch"]),
+        (lambda x: x[::2, :], ["batch"]),
+        (lambda x: x[None, :], ["batch"]),
+        (lambda x: ops.take(x, 0, axis=0), ["samples"]),
+        (lambda x: ops.split(x, 3, axis=-1) and ops.split(x, 1, axis=0)[0], ["samples"]),
+        (lambda x: ops.pad(x, 1), ["batch"]),
+        (lambda x: ops.pad(x, ((0, 0), (1, 1), (0, 0)), mode="reflect"), ["zeros"]),
+        (
+            lambda x: ops.pad(x, ((0, 0), (1, 1), (0, 0)), constant_values=1.0),
+            ["zeros"],
+        ),
+        (lambda x: ops.cast(x, "int32"), ["int32"]),
+        (lambda x: layers.Dense(3)(x, training=True), ["training=True"]),
+        (lambda x: layers.Dropout(0.5)(x, training=True), ["training=True"]),
+        (
+            lambda x: keras.Sequential([keras.Input((4, 3)), layers.Dense(2)], name="inner")(
+                x, training=True
+            ),
+            ["'inner'", "training=True"],
+        ),
+        (lambda x: layers.ReLU(threshold=0.5, max_value=0.2)(x), ["monotonic"]),
+    ],
+)
+def test_what_has_no_lowering_is_refused_with_a_reason(function, words):
+    assert len(refused(function, *words)) == 1
+
+
+def test_everything_in_the_way_is_named_at_once():
+    def function(x):
+        x = layers.Lambda(lambda t: ops.expand_dims(t, -1), name="one", output_shape=(4, 3, 1))(x)
+        x = layers.Conv2D(2, 2, name="fine")(x)
+        inner = keras.Sequential([keras.Input((None, None, 2)), Unknown(name="two")], name="inner")
+        x = layers.Flatten(name="fine_too")(inner(x))
+        return layers.Dense(2, activation=lambda t: t, name="three")(x)
+
+    lines = refused(function, "3 layers stand")
+    assert [line.split("'")[1] for line in lines] == ["one", "inner/two", "three"]
+
+
+def test_a_size_unknown_because_of_a_refused_layer_is_not_reported_too():
+    def function(x):
+        x = layers.Lambda(lambda t: t, output_shape=(None, 3), name="one")(x)
+        return ops.sum(x, axis=1)
+
+    assert len(refused(function, "'one'")) == 1
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: ops.sum(x, axis=1),
+        lambda x: ops.flip(x, axis=1),
+        lambda x: x[:, :2],
+        lambda x: x[:, 1],
+        lambda x: layers.Add()([x, ops.mean(x, axis=1, keepdims=True)]),
+        lambda x: x * np.ones((4, 1)),
+    ],
+)
+def test_sizes_that_must_be_known_are_asked_for(function):
+    refused(function, "run time", "fixed input size", shape=(None, 3))
+
+
+def test_softmax_inside_the_network_is_refused():
+    refused(
+        lambda x: layers.Dense(2)(layers.Dense(3, activation="softmax", name="mid")(x)),
+        "'mid'",
+        "softmax inside the network",
+    )
+
+
+def test_softmax_that_is_an_output_and_read_on_is_refused():
+    inputs = keras.Input((3,))
+    x = layers.Softmax(name="both")(inputs)
+    with pytest.raises(UnsupportedLayerError, match="'both'"):
+        keras_reader.read(keras.Model(inputs, [x, layers.Dense(2)(x)]))
+
+
+def test_softmax_at_the_end_is_read_also_behind_dropout():
+    model = model_of(lambda x: layers.Dropout(0.1)(layers.Softmax(name="end")(x)))
+    assert keras_reader.read(model)["end"].function.head
+
+
+def test_masks_that_change_a_pooling_are_refused():
+    lines = refused(lambda x: layers.GlobalAveragePooling1D()(layers.Masking()(x)), "mask")
+    assert [line.split("(")[1].split(")")[0] for line in lines] == [
+        "Masking",
+        "GlobalAveragePooling1D",
+    ]
+
+
+def test_an_explicit_mask_is_refused_where_it_matters():
+    inputs = [keras.Input((4, 3)), keras.Input((4,), dtype="bool")]
+    pooled = layers.GlobalAveragePooling1D(name="pool")(inputs[0], mask=inputs[1])
+    with pytest.raises(UnsupportedLayerError, match="'pool'.*mask"):
+        keras_reader.read(keras.Model(inputs, pooled))
+
+
+def test_a_mask_that_does_not_matter_in_inference_is_let_through():
+    inputs = [keras.Input((4, 3)), keras.Input((4,), dtype="bool")]
+    graph = keras_reader.read(
+        keras.Model(inputs, layers.BatchNormalization(name="bn")(inputs[0], mask=inputs[1]))
+    )
+    assert graph["bn"].inputs == (graph.inputs[0],)
+
+
+def test_a_mask_that_operations_compute_is_let_through_where_it_does_not_matter():
+    def function(x):
+        return layers.BatchNormalization(name="bn")(x, mask=ops.not_equal(x[:, :, 0], 0))
+
+    graph = keras_reader.read(model_of(function))
+    assert graph["bn"].inputs == (graph.inputs[0],)
+
+
+def test_computing_with_a_mask_is_refused():
+    refused(lambda x: x * ops.cast(ops.not_equal(x, 0), "float32"), "Cast", "truth values")
+
+
+def test_embeddings_are_refused():
+    inputs = keras.Input((5,), dtype="int32")
+    model = keras.Model(inputs, layers.Embedding(7, 3, mask_zero=True)(inputs))
+    with pytest.raises(UnsupportedLayerError, match="Embedding"):
+        keras_reader.read(model)
+
+
+def test_quantized_layers_are_refused():
+    model = model_of(layers.Dense(4, name="dense"))
+    model.get_layer("dense").quantize("int8")
+    with pytest.raises(UnsupportedLayerError, match="'dense'.*quantized"):
+        keras_reader.read(model)
+
+
+def test_a_call_that_was_replaced_on_the_object_is_refused():
+    layer = layers.Dense(3, name="patched")
+    model = model_of(layer)
+    layer.call = lambda inputs: inputs
+    with pytest.raises(UnsupportedLayerError, match="'patched'.*`call`"):
+        keras_reader.read(model)
+
+
+def test_arithmetic_on_whole_numbers_is_refused():
+    inputs = keras.Input((3,), dtype="uint8")
+    with pytest.raises(UnsupportedLayerError, match="uint8"):
+        keras_reader.read(keras.Model(inputs, inputs * 2))
+
+
+def test_a_constant_that_keras_adds_along_another_axis_is_refused():
+    refused(lambda x: x + np.ones((3, 1)), "along axis", shape=(3, 3))
+
+
+def test_subclassed_models_are_refused_with_what_to_do():
+    class Subclassed(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(UnsupportedLayerError, match="functional API"):
+        keras_reader.read(Subclassed())
+    refused(Subclassed(name="inner"), "'inner'", "functional API")
+
+
+def test_a_functional_model_with_a_call_of_its_own_is_refused():
+    class Negated(keras.Model):
+        def call(self, inputs, training=None, mask=None):
+            return -super().call(inputs)
+
+    inputs = keras.Input((3,))
+    model = Negated(inputs, layers.Dense(2)(inputs))
+    with pytest.raises(UnsupportedLayerError, match="functional API"):
+        keras_reader.read(model)
+
+
+def test_a_model_that_is_not_built_says_how_to_build_it():
+    with pytest.raises(ModelError, match=r"keras\.Input"):
+        keras_reader.read(keras.Sequential([layers.Dense(3)]))
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(ModelError, match=r"keras\.Model"):
+        keras_reader.read(layers.Dense(3))
+
+
+class Harmless(layers.Dense):
+    """Says more about itself, computes the same."""
+
+    def __init__(self, units, note="", **kwargs):
+        super().__init__(units, **kwargs)
+        self.note = note
+
+    def get_config(self):
+        return {**super().get_config(), "note": self.note}
+
+
+def test_a_subclass_that_computes_the_same_inherits_the_lowering(agrees):
+    graph = agrees(model_of(Harmless(2, name="dense")), tolerance=1e-6)
+    assert graph["dense"].layer_class is Harmless
+
+
+@pytest.fixture
+def registry():
+    """Undo what a test registers."""
+    before = dict(lower.LOWERINGS)
+    yield
+    lower.LOWERINGS.clear()
+    lower.LOWERINGS.update(before)
+
+
+class Block(layers.Layer):
+    """Two convolutions and a skip connection, scaled."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.one = layers.Conv1D(3, 3, padding="same", activation="relu", name="one")
+        self.two = keras.Sequential([layers.Conv1D(3, 1, name="conv")], name="two")
+        self.gain = self.add_weight(shape=(3,), name="gain")
+
+    def call(self, x):
+        return x + self.two(self.one(x)) * self.gain
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_layer_of_ones_own_can_be_registered():
+    def lower_block(block, x):
+        branch = x.through(block.one).through(block.two)
+        scaled = branch.then(Affine, scale=block.gain)
+        return lower.join(Sum, [x, scaled], coefficients=(1.0, 1.0))
+
+    lower.register_layer(Block, lower=lower_block)
+    graph = agrees_within(model_of(Block(name="block")))
+    assert {"block/one", "block/one:relu", "block/two/conv", "block"} <= set(graph.nodes)
+    assert graph["block/two/conv"].layers == ("block/two/conv",)
+
+
+def agrees_within(model):
+    graph = keras_reader.read(model)
+    x = ops.convert_to_tensor(np.random.normal(size=(2, 4, 3)), dtype="float32")
+    value = graph.evaluate({graph.inputs[0]: x})[graph.outputs[0]]
+    np.testing.assert_allclose(value, model(x, training=False), rtol=1e-5, atol=1e-6)
+    return graph
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_lowering_of_the_wrong_shape_is_refused():
+    lower.register_layer(Unknown, lower=lambda layer, x: x.through(layers.Flatten(name="flat")))
+    refused(Unknown(name="mine"), "'mine'", "(None, 12)", "(None, 4, 3)")
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_lowering_that_returns_no_handle_is_refused():
+    lower.register_layer(Unknown, lower=lambda layer, x: "nothing")
+    refused(Unknown(), "nothing")
+
+
+@pytest.mark.usefixtures("registry")
+def test_call_arguments_that_a_lowering_does_not_take_are_refused():
+    class Scaled(layers.Layer):
+        def call(self, x, factor=1.0):
+            return x * factor
+
+    lower.register_layer(Scaled, lower=lambda layer, x: x.then(Route, move=Keep()))
+    refused(lambda x: Scaled()(x, factor=2.0), "call arguments")
+
+
+def test_only_layer_classes_can_be_registered():
+    with pytest.raises(TypeError, match="layer class"):
+        lower.register_layer("Dense", lower=lambda layer, x: x)
