@@ -115,7 +115,7 @@ in object: share of the positive relevance that lies in the object, mean over im
 chance: the object's share of the image.
 sinks: what the rules give to biases, epsilon and the like, each counted by its own formula.
 *: what is passed back is the gradient, the ledger is of that; it decomposes no output.
-epsilon and input_x_gradient: equal on a ReLU network, but for epsilon and the guard of sums."""
+The maps of epsilon and input_x_gradient are equal on a ReLU network, up to epsilon."""
 
 
 def _line(name: str, row: Row, chance: float) -> str:

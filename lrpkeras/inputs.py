@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ from lrpkeras import backend
 from lrpkeras.errors import InputError
 
 Array = Any
+
+# Types of input, without their number of bits.
+NUMBERS = ("float", "bfloat", "int", "uint", "bool")
 
 
 @dataclass(frozen=True)
@@ -51,18 +54,22 @@ class Intake:
         return arrays
 
     def _leaves(self, x: Any) -> list[Any]:
-        """Split `x` by the model's structure; a dict of input names fits any structure."""
+        """Split `x` by the model's structure; a flat list or a dict of input names fits any."""
+        if backend.is_dataset(x):
+            raise InputError("A dataset is explained batch by batch: analyzer.explain(dataset).")
         if len(self.names) == 1 and not isinstance(x, dict):
             return [x[0] if self._wraps_one(x) else x]
+        leaves = _split(self.structure, x)
+        if leaves is not None:
+            return leaves
         if isinstance(x, dict):
             return self._by_name(x)
-        leaves = list(x) if isinstance(x, list | tuple) else None
-        if leaves is None or len(leaves) != len(self.names):
+        if not isinstance(x, list | tuple) or len(x) != len(self.names):
             raise InputError(
                 f"The model takes {len(self.names)} inputs ({', '.join(self.names)}): give a list "
                 "of that many arrays, or a dict by input name."
             )
-        return leaves
+        return list(x)
 
     def _wraps_one(self, x: Any) -> bool:
         """Whether `x` is a list that holds the one input, not the samples of it."""
@@ -73,24 +80,16 @@ class Intake:
         )
 
     def _by_name(self, x: dict) -> list[Any]:
-        keys = list(self.structure) if isinstance(self.structure, dict) else list(self.names)
-        if set(x) == set(keys) and isinstance(self.structure, dict):
-            return list(keras.tree.flatten({key: x[key] for key in keys}))
-        if set(x) == set(self.names):
-            return [x[name] for name in self.names]
-        raise InputError(
-            f"The model's inputs are named {', '.join(map(repr, keys))}; the dict has "
-            f"{', '.join(map(repr, x)) or 'nothing'}."
-        )
+        if set(x) != set(self.names):
+            raise InputError(
+                f"The model's inputs are named {', '.join(map(repr, self.names))}; the dict has "
+                f"{', '.join(map(repr, x)) or 'nothing'}."
+            )
+        return [x[name] for name in self.names]
 
     def _array(self, x: Any, name: str) -> Array:
         array = x if backend.is_tensor(x) else _as_numpy(x, name)
-        kind = (
-            np.dtype(str(keras.backend.standardize_dtype(array.dtype))).kind
-            if (backend.is_tensor(array))
-            else array.dtype.kind
-        )
-        if kind not in "fiub" and str(array.dtype) != "bfloat16":
+        if str(getattr(array.dtype, "name", array.dtype)).rstrip("0123456789") not in NUMBERS:
             raise InputError(
                 f"Input {name!r} is of type {array.dtype}; numbers are needed, such as float32."
             )
@@ -99,8 +98,9 @@ class Intake:
     def check_values(
         self, arrays: Sequence[Array], input_range: tuple[float, float] | None = None
     ) -> None:
-        """Raise `InputError` where a value is NaN, infinite, or outside of `input_range`."""
-        for array, name in zip(arrays, self.names, strict=True):
+        """Raise `InputError` where a value is NaN, infinite, or not of the input's type or range."""
+        types = [spec.dtype for spec in keras.tree.flatten(self.structure)]
+        for array, name, dtype in zip(arrays, self.names, types, strict=True):
             values = _plain(array)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 bad = int(values.size - np.isfinite(values).sum())
@@ -108,18 +108,59 @@ class Intake:
                     f"Input {name!r} holds {bad} NaN or infinite values; a map of them would be "
                     "NaN everywhere. Replace them first."
                 )
+            if not keras.backend.is_float_dtype(dtype):
+                _check_whole(values, name, dtype)
             if input_range is not None:
                 _check_range(values, name, input_range)
 
     def pack(self, like: Any, arrays: Sequence[Array]) -> Any:
         """Nest arrays as the user nested the inputs."""
-        if isinstance(like, dict):
-            if isinstance(self.structure, dict):
-                return dict(zip(sorted(self.structure), arrays, strict=True))
-            return dict(zip(self.names, arrays, strict=True))
-        if len(self.names) == 1:
+        if len(self.names) == 1 and not isinstance(like, dict):
             return type(like)([arrays[0]]) if self._wraps_one(like) else arrays[0]
+        if _split(self.structure, like) is not None:
+            return _joined(self.structure, like, iter(arrays))
+        if isinstance(like, dict):
+            return dict(zip(self.names, arrays, strict=True))
         return tuple(arrays) if isinstance(like, tuple) else list(arrays)
+
+
+def _split(structure: Any, x: Any) -> list[Any] | None:
+    """Return the parts of `x` at the leaves of `structure`, dicts by sorted key as Keras has them.
+
+    None where `x` is not nested so. A leaf may be anything, rows of plain numbers included.
+    """
+    if isinstance(structure, dict):
+        if not isinstance(x, dict) or set(x) != set(structure):
+            return None
+        pairs = [(structure[key], x[key]) for key in sorted(structure)]
+    elif isinstance(structure, list | tuple):
+        if not isinstance(x, list | tuple) or len(x) != len(structure):
+            return None
+        pairs = list(zip(structure, x, strict=True))
+    else:
+        return None if isinstance(x, dict) else [x]
+    parts = [_split(inner, part) for inner, part in pairs]
+    return None if None in parts else [leaf for part in parts if part for leaf in part]
+
+
+def _joined(structure: Any, like: Any, arrays: Iterator[Array]) -> Any:
+    """Undo `_split`, with lists, tuples and the order of keys as in `like`."""
+    if isinstance(structure, dict):
+        parts = {key: _joined(structure[key], like[key], arrays) for key in sorted(structure)}
+        return {key: parts[key] for key in like}
+    if isinstance(structure, list | tuple):
+        parts = [_joined(inner, part, arrays) for inner, part in zip(structure, like, strict=True)]
+        return tuple(parts) if isinstance(like, tuple) else parts
+    return next(arrays)
+
+
+def _check_whole(values: np.ndarray, name: str, dtype: str) -> None:
+    """Refuse what the model would round or wrap around."""
+    if not np.array_equal(values, values.astype(dtype)):
+        raise InputError(
+            f"The model's input {name!r} is of type {dtype}: these values are not all whole "
+            "numbers in its range."
+        )
 
 
 def _check_range(values: np.ndarray, name: str, input_range: tuple[float, float]) -> None:
@@ -133,13 +174,11 @@ def _check_range(values: np.ndarray, name: str, input_range: tuple[float, float]
 
 
 def _plain(x: Any) -> np.ndarray:
-    if backend.is_tensor(x):
-        return (
-            backend.to_numpy(keras.ops.cast(x, "float32"))
-            if x.dtype == "bfloat16"
-            else (backend.to_numpy(x))
-        )
-    return np.asarray(x)
+    """Return an array whose type NumPy knows."""
+    narrow = str(getattr(getattr(x, "dtype", None), "name", "")) == "bfloat16"
+    if narrow:
+        x = keras.ops.cast(x, "float32")
+    return backend.to_numpy(x) if backend.is_tensor(x) else np.asarray(x)
 
 
 def _as_numpy(x: Any, name: str) -> np.ndarray:
@@ -156,7 +195,7 @@ def _check_shape(array: Array, name: str, shape: tuple[int | None, ...]) -> None
     if len(array.shape) != len(shape):
         hint = ""
         if len(array.shape) == len(shape) - 1:
-            hint = " One sample alone needs a batch axis: x[None]."
+            hint = " One sample alone needs a batch axis, x[None]; a dataset needs .batch(n)."
         raise InputError(
             f"Input {name!r} has shape {tuple(array.shape)}, the model takes {expected}.{hint}"
         )

@@ -32,8 +32,8 @@ def as_entries(rules: Mapping[Where, Rule] | Iterable[Entry] | None) -> tuple[En
             )
         if not isinstance(where, str | type | tuple):
             raise RuleError(
-                f"{where!r} is no place for a rule: use a layer name or glob, a layer class, a node "
-                "kind, a position, or a range of depth (low, high)."
+                f"{where!r} is no place for a rule: use a layer name or glob, a layer class, a "
+                "node kind, a position, or a range of depth (low, high)."
             )
     return entries
 

@@ -40,6 +40,20 @@ class Run:
     def value(self, name: str) -> np.ndarray:
         return backend.to_numpy(self.forward.values[name])
 
+    @property
+    def imbalance(self) -> float:
+        """The largest of any node, of the last backward pass."""
+        return max(entry.imbalance for entry in self.entries)
+
+    @property
+    def sinks(self) -> dict[str, float]:
+        """What each sink took in the last backward pass, over all nodes; those that took nothing not."""
+        total: dict[str, float] = {}
+        for entry in self.entries:
+            for sink, value in entry.sinks.items():
+                total[sink] = total.get(sink, 0.0) + value
+        return {sink: value for sink, value in total.items() if value != 0}
+
     def back(self, start: np.ndarray, form: str = "R", layers: tuple[str, ...] = ()) -> list:
         """Return relevance `(k, batch, ...)` of the inputs, then of the nodes in `layers`.
 

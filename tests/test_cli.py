@@ -31,18 +31,20 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_the_module_runs_and_tells_the_packages_version():
-    declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
-    done = run("--version")
-    assert (done.returncode, done.stdout) == (0, f"lrpkeras {declared}\n")
-    assert lrpkeras.__version__ == declared
-
-
-def test_the_module_ends_with_the_status_of_the_command_and_one_line(tmp_path):
+def test_python_m_lrpkeras_ends_with_the_commands_status_and_no_traceback(tmp_path):
     done = run("demo", "--out", str(tmp_path / "demo.pdf"))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "lrpkeras: error: The picture is a PNG" in done.stderr
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"lrpkeras {declared}\n"
+    assert lrpkeras.__version__ == declared
 
 
 def test_the_installed_script_is_this_command_line():

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lrpkeras.graph.convolutions import Convolution, Depthwise
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.moves import Pad
 from lrpkeras.graph.nodes import Linear, Node, Route
-from lrpkeras.graph.operations import Convolution, Depthwise
 
 
 def absorb_padding(graph: Graph) -> Graph:

@@ -14,6 +14,7 @@ import numpy as np
 
 from lrpkeras import backend
 from lrpkeras.canonize.paths import Path, channel_map, follow, is_uniform, linear_ends
+from lrpkeras.canonize.places import layers_at
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.moves import Keep
 from lrpkeras.graph.nodes import Activation, Affine, Gate, Linear, Node, Route, Shift
@@ -82,6 +83,7 @@ def _apply(graph: Graph, norm: Affine, folds: list[Fold]) -> Graph:
             changed[fold.path.end.name] = _with_bias(norm, fold)
     direct = any(fold.path.gate is None for fold in folds)
     places = dict(graph.places)
+    here = layers_at(graph, {norm.name})
     if direct:
         keep = Route(
             name=norm.name,
@@ -94,10 +96,9 @@ def _apply(graph: Graph, norm: Affine, folds: list[Fold]) -> Graph:
         changed[norm.name] = keep.noted(f"folded into {', '.join(f.path.end.name for f in folds)}")
     else:
         gate = folds[0].path.gate
-        places |= {layer: gate.name for layer in norm.layers if gate is not None}
-    changed_values = [node for fold in folds for node in (fold.path.gate, *fold.path.nodes) if node]
-    hidden = {layer for node in changed_values for layer in node.layers}
-    folded = graph.folded | hidden | set(norm.layers)
+        places |= {layer: gate.name for layer in here if gate is not None}
+    passed = [node.name for f in folds for node in (f.path.gate, *f.path.nodes) if node]
+    folded = graph.folded | here | layers_at(graph, passed)
     graph = replace(graph.with_nodes(changed.values()), places=places, folded=folded)
     return graph.sorted()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lrpkeras.canonize.places import layers_at
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.moves import Reshape
 from lrpkeras.graph.nodes import Activation, Route
@@ -23,11 +24,11 @@ def strip_head(graph: Graph) -> Graph:
         if head is None:
             outputs.append(name)
             continue
-        above = [node.name for node in consumers[head.name]]
-        if len(above) <= 1 and (name == head.name or above):
+        # What else reads the head needs its values; there it stays.
+        if name != head.name or not consumers[head.name]:
             removed[head.name] = head.inputs[0]
+            heads |= dict.fromkeys(layers_at(graph, {head.name}), head.function)
         outputs.append(head.inputs[0] if name == head.name else name)
-        heads |= dict.fromkeys(head.layers, head.function)
         notes.append(f"{head.function.name} of {head.layers[0]!r} stripped: relevance is of logits")
     graph = replace(graph, outputs=tuple(outputs), notes=tuple(notes), heads=heads)
     return graph.without(removed).sorted()
@@ -36,7 +37,7 @@ def strip_head(graph: Graph) -> Graph:
 def _head_of(graph: Graph, name: str) -> Activation | None:
     """The final activation at or, through reshapes that nothing else reads, above an output."""
     node, consumers = graph[name], graph.consumers()
-    while isinstance(node, Route) and isinstance(node.move, Reshape):
+    while isinstance(node, Route) and isinstance(node.move, Reshape) and not consumers[name]:
         node = graph[node.inputs[0]]
         if len(consumers[node.name]) > 1:
             return None

@@ -6,7 +6,7 @@ Reading never calls a layer on Keras tensors, so that the user's model stays as 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import keras
@@ -36,7 +36,8 @@ from lrpkeras.graph.call_arguments import (
 from lrpkeras.graph.draft import Draft, Refusal, Site, Tensor, UnknownSize
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.lower import lowering_of
-from lrpkeras.graph.nodes import Activation, Input, Node, Route
+from lrpkeras.graph.nodes import Input
+from lrpkeras.graph.problems import Problem, inner_softmax, raise_all
 from lrpkeras.graph.walk import Call, functional, walk
 
 Array = Any
@@ -70,8 +71,8 @@ def read(model: keras.Model) -> Graph:
     reader = _Reader(_dtype(network))
     inputs = [reader.input(x) for x in network.inputs]
     outputs = walk(network, inputs, reader)
-    reader.check_ends(outputs)
-    reader.raise_refusals()
+    reader.check_outputs(outputs)
+    raise_all(reader.problems)
     return Graph(
         nodes=reader.draft.nodes,
         inputs=tuple(x.name for x in inputs),
@@ -164,26 +165,13 @@ def _named(path: str, values: Sequence[Any]) -> dict[str, Any]:
     return {f"{path}:{number}": value for number, value in enumerate(values)}
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """One layer in the way."""
-
-    path: str
-    cls: type
-    refusal: Refusal
-
-    def __str__(self) -> str:
-        helps = f"; what helps: {self.refusal.helps}" if self.refusal.helps else ""
-        return f"{self.path!r} ({self.cls.__name__}): {self.refusal.why}{helps}"
-
-
 class _Reader:
     """The visitor that lowers."""
 
     def __init__(self, dtype: str) -> None:
         self.draft = Draft(dtype, self.through)
         self.places: dict[str, str] = {}
-        self.problems: list[_Problem] = []
+        self.problems: list[Problem] = []
         self.masks: set[str] = set()
 
     def input(self, x: Any) -> Tensor:
@@ -250,52 +238,28 @@ class _Reader:
     def through(self, layer: keras.layers.Layer, x: Tensor) -> Tensor:
         """Lower a layer inside the one that is being lowered."""
         site = self.draft.site
-        path, plain = f"{site.path}/{layer.name}", f"{site.layer}/{layer.name}"
+        path = self._free_path(f"{site.path}/{layer.name}")
+        plain = f"{site.layer}/{layer.name}"
         model = functional(layer)
         if model is not None:
-            return walk(model, [x], self, path + "/", plain + "/")[0]
-        with self.draft.at(Site(path, plain, layer)):
-            output: Tensor = lowering_of(layer)(layer, x)
-        self.places.setdefault(path, output.name)
+            output: Tensor = walk(model, [x], self, path + "/", plain + "/")[0]
+        else:
+            refuse_modes(Call(path, plain, layer, (x,), {}, ()))
+            with self.draft.at(Site(path, plain, layer)):
+                output = lowering_of(layer)(layer, x)
+        self.leave(path, [output])
         return output
 
-    def check_ends(self, outputs: Sequence[Tensor]) -> None:
-        """Refuse softmax anywhere but at a model output, where it can be stripped."""
-        kept = {x.name for x in outputs}
-        for node in reversed(list(self.draft.nodes.values())):
-            if node.name in kept and _only_names(node):
-                kept.add(node.inputs[0])
-        self.problems += [
-            _Problem(x.name, bool, Refusal("the model puts out truth values", "leave them out"))
-            for x in outputs
-            if x.name in self.masks
-        ]
-        consumers = Graph(self.draft.nodes, (), ()).consumers() if not self.problems else {}
-        for node in self.draft.nodes.values():
-            if isinstance(node, Activation) and not node.function.elementwise:
-                read_on = [c for c in consumers.get(node.name, []) if not _only_names(c)]
-                if node.name not in kept or read_on:
-                    self.problems.append(_inner_softmax(node))
+    def _free_path(self, path: str) -> str:
+        numbered = (path if n == 1 else f"{path}#{n}" for n in count(1))
+        return next(free for free in numbered if free not in self.places)
+
+    def check_outputs(self, outputs: Sequence[Tensor]) -> None:
+        """Refuse truth values at the end, and softmax anywhere else."""
+        truths = [x.name for x in outputs if x.name in self.masks]
+        refusal = Refusal("the model puts out truth values", "leave that output out")
+        self.problems += [Problem(name, bool, refusal) for name in truths]
+        self.problems += inner_softmax(self.draft.nodes, [x.name for x in outputs])
 
     def _refuse(self, call: Call, refusal: Refusal) -> None:
-        self.problems.append(_Problem(call.path, type(call.operation), refusal))
-
-    def raise_refusals(self) -> None:
-        """Raise one error that names everything in the way."""
-        if not self.problems:
-            return
-        count = len(self.problems)
-        which = "1 layer stands" if count == 1 else f"{count} layers stand"
-        lines = "".join(f"\n  {problem}" for problem in self.problems)
-        raise UnsupportedLayerError(f"{which} in the way:{lines}")
-
-
-def _only_names(node: Node) -> bool:
-    return isinstance(node, Route) and type(node.move).__name__ == "Keep"
-
-
-def _inner_softmax(node: Activation) -> _Problem:
-    why = f"{node.function.name} inside the network mixes positions, and no rule is known for it"
-    return _Problem(
-        node.layers[0], node.layer_class or object, Refusal(why, "end the model before it")
-    )
+        self.problems.append(Problem(call.path, type(call.operation), refusal))

@@ -6,11 +6,11 @@ from typing import Any
 
 from keras import layers
 
+from lrpkeras.graph.convolutions import Convolution, Depthwise, Padding, TransposedConvolution
 from lrpkeras.graph.lower import Tensor, register
 from lrpkeras.graph.lower_activation import fused
 from lrpkeras.graph.moves import Shape
 from lrpkeras.graph.nodes import Linear
-from lrpkeras.graph.operations import Convolution, Depthwise, Padding, TransposedConvolution
 
 Layer = Any
 Sizes = tuple[int | None, ...]

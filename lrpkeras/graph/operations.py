@@ -7,7 +7,7 @@ a rule may put a modified one in its place. All act on arrays with a batch axis 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,6 @@ from lrpkeras import backend
 
 Array = Any
 Shape = tuple[int | None, ...]
-Padding = tuple[tuple[int, int], ...] | str
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,12 @@ class LinearOperation(Protocol):
         """Return the operation with all weights one."""
 
 
-def _same(x: Array) -> Array:
+def same(x: Array) -> Array:
+    """Return `x`: there is nothing to add up or to copy."""
     return x
 
 
-def _sum_channels(groups: int) -> Callable[[Array], Array]:
+def sum_channels(groups: int) -> Callable[[Array], Array]:
     """Sum the last axis within each of `groups` equal runs of channels."""
 
     def reduce(s: Array) -> Array:
@@ -84,7 +84,8 @@ def _sum_channels(groups: int) -> Callable[[Array], Array]:
     return reduce
 
 
-def _repeat_channels(times: int) -> Callable[[Array], Array]:
+def repeat_channels(times: int) -> Callable[[Array], Array]:
+    """Copy every channel `times` times, copies side by side."""
     return lambda x: x if times == 1 else ops.repeat(x, times, axis=-1)
 
 
@@ -112,9 +113,9 @@ class Dense:
 
     def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
         inputs = kernel_shape[0]
-        expand = _repeat_channels(inputs)
+        expand = repeat_channels(inputs)
         one = np.ones((1, 1))
-        return FlatForm(_sum_channels(1), self, one, expand, _same, 1, inputs)
+        return FlatForm(sum_channels(1), self, one, expand, same, 1, inputs)
 
 
 @dataclass(frozen=True)
@@ -158,185 +159,7 @@ class Einsum:
 
     def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
         width = kernel_shape[self.letters[1].index(self.letters[0][-1])]
-        return FlatForm(_same, self, np.ones(kernel_shape), _same, _same, width, 1)
-
-
-@dataclass(frozen=True)
-class Windowed:
-    """What a convolution and a depthwise one share: windows that move over the spatial axes.
-
-    `padding` is explicit, a (before, after) pair for each spatial axis; the word "same" stands for
-    TensorFlow's rule and is kept only where the input's size is unknown until run time.
-    """
-
-    strides: tuple[int, ...]
-    padding: Padding
-    dilation: tuple[int, ...]
-    channels_first: bool = field(default=False, kw_only=True)
-
-    @property
-    def pads(self) -> bool:
-        return self.padding == "same" or any(map(any, self.padding))
-
-    @property
-    def channel_axis(self) -> int:
-        return 1 if self.channels_first else -1
-
-    @property
-    def _geometry(self) -> dict[str, Any]:
-        return {"strides": self.strides, "padding": self.padding, "dilation": self.dilation}
-
-    def _last(self, x: Array) -> Array:
-        return ops.moveaxis(x, 1, -1) if self.channels_first else x
-
-    def _first(self, x: Array) -> Array:
-        return ops.moveaxis(x, -1, 1) if self.channels_first else x
-
-    def _output_shape(self, shape: Shape, window: tuple[int, ...], channels: int) -> Shape:
-        sizes = zip(_spatial(shape, self.channels_first), window, strict=True)
-        spatial = tuple(self._size(size, n, axis) for axis, (size, n) in enumerate(sizes))
-        if self.channels_first:
-            return (shape[0], channels, *spatial)
-        return (shape[0], *spatial, channels)
-
-    def _size(self, size: int | None, window: int, axis: int) -> int | None:
-        if size is None:
-            return None
-        stride = self.strides[axis]
-        if isinstance(self.padding, str):
-            return -(-size // stride)
-        reach = (window - 1) * self.dilation[axis] + 1
-        return (size + sum(self.padding[axis]) - reach) // stride + 1
-
-
-@dataclass(frozen=True)
-class Convolution(Windowed):
-    """A convolution of rank 1 to 3; kernel `(*window, in / groups, out)`."""
-
-    groups: int = 1
-
-    def apply(self, x: Array, kernel: Array) -> Array:
-        y = backend.convolve(self._last(x), kernel, groups=self.groups, **self._geometry)
-        return self._first(y)
-
-    def adjoint(self, s: Array, kernel: Array, shape: tuple) -> Array:
-        spatial = _spatial(shape, self.channels_first)
-        x = backend.convolve_adjoint(
-            self._last(s), kernel, spatial, groups=self.groups, **self._geometry
-        )
-        return self._first(x)
-
-    def output_shape(self, shape: Shape, kernel_shape: tuple[int, ...]) -> Shape:
-        return self._output_shape(shape, kernel_shape[:-2], kernel_shape[-1])
-
-    def scale_output(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
-        return kernel * scale
-
-    def scale_input(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
-        per_group = scale.reshape(self.groups, -1)
-        return kernel * np.repeat(per_group, kernel.shape[-1] // self.groups, axis=0).T
-
-    def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
-        fan = kernel_shape[-2]
-        first = self.channels_first
-        box = Depthwise(self.strides, self.padding, self.dilation, channels_first=first)
-        kernel = np.ones((*kernel_shape[:-2], self.groups, 1))
-        move = _on_channels(first)
-        outputs = kernel_shape[-1] // self.groups
-        return FlatForm(
-            move(_sum_channels(self.groups)),
-            box,
-            kernel,
-            move(_repeat_channels(fan)),
-            move(_repeat_channels(outputs)),
-            self.groups,
-            fan,
-        )
-
-
-@dataclass(frozen=True)
-class Depthwise(Windowed):
-    """Every channel convolved on its own; kernel `(*window, in, multiplier)`."""
-
-    def apply(self, x: Array, kernel: Array) -> Array:
-        return self._first(backend.depthwise(self._last(x), kernel, **self._geometry))
-
-    def adjoint(self, s: Array, kernel: Array, shape: tuple) -> Array:
-        spatial = _spatial(shape, self.channels_first)
-        x = backend.depthwise_adjoint(self._last(s), kernel, spatial, **self._geometry)
-        return self._first(x)
-
-    def output_shape(self, shape: Shape, kernel_shape: tuple[int, ...]) -> Shape:
-        return self._output_shape(shape, kernel_shape[:-2], kernel_shape[-2] * kernel_shape[-1])
-
-    def scale_output(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
-        return kernel * scale.reshape(kernel.shape[-2:])
-
-    def scale_input(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
-        return kernel * scale[:, None]
-
-    def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
-        channels, multiplier = kernel_shape[-2:]
-        move = _on_channels(self.channels_first)
-        reduce = _same if multiplier == 1 else move(_sum_channels(channels))
-        repeat = move(_repeat_channels(multiplier))
-        kernel = np.ones((*kernel_shape[:-1], 1))
-        return FlatForm(reduce, self, kernel, _same, repeat, channels, 1)
-
-
-@dataclass(frozen=True)
-class TransposedConvolution:
-    """The adjoint of a convolution, as Keras' Conv*Transpose; kernel `(*window, out, in)`.
-
-    `convolution` maps this operation's output to its input; `spatial` is the output's static size,
-    None where it is `input * stride + grow` at run time.
-    """
-
-    convolution: Convolution
-    spatial: tuple[int | None, ...]
-    grow: tuple[int, ...]
-    pads = True
-
-    @property
-    def channel_axis(self) -> int:
-        return self.convolution.channel_axis
-
-    def _size(self, shape: tuple) -> tuple:
-        sizes = _spatial(shape, self.convolution.channels_first)
-        terms = zip(self.spatial, sizes, self.convolution.strides, self.grow, strict=True)
-        return tuple(n * stride + grow if s is None else s for s, n, stride, grow in terms)
-
-    def apply(self, x: Array, kernel: Array) -> Array:
-        size = self._size(backend.shape(x))
-        target = (None, None, *size) if self.convolution.channels_first else (None, *size, None)
-        return self.convolution.adjoint(x, kernel, target)
-
-    def adjoint(self, s: Array, kernel: Array, shape: tuple) -> Array:
-        return self.convolution.apply(s, kernel)
-
-    def output_shape(self, shape: Shape, kernel_shape: tuple[int, ...]) -> Shape:
-        if self.convolution.channels_first:
-            return (shape[0], kernel_shape[-2], *self.spatial)
-        return (shape[0], *self.spatial, kernel_shape[-2])
-
-    def scale_output(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
-        return kernel * scale[:, None]
-
-    def scale_input(self, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
-        return kernel * scale
-
-    def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
-        outputs, inputs = kernel_shape[-2:]
-        move = _on_channels(self.convolution.channels_first)
-        return FlatForm(
-            move(_sum_channels(1)),
-            self,
-            np.ones((*kernel_shape[:-2], 1, 1)),
-            move(_repeat_channels(inputs)),
-            move(_repeat_channels(outputs)),
-            1,
-            inputs,
-        )
+        return FlatForm(same, self, np.ones(kernel_shape), same, same, width, 1)
 
 
 @dataclass(frozen=True)
@@ -362,19 +185,4 @@ class Scale:
         return kernel * scale
 
     def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
-        return FlatForm(_same, self, np.ones(()), _same, _same, 1, 1)
-
-
-def _spatial(shape: tuple, channels_first: bool) -> tuple:
-    return tuple(shape[2:] if channels_first else shape[1:-1])
-
-
-def _on_channels(channels_first: bool) -> Callable:
-    """Turn a function of the last axis into one of the channel axis."""
-
-    def decorate(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
-        if not channels_first:
-            return function
-        return lambda x: ops.moveaxis(function(ops.moveaxis(x, 1, -1)), -1, 1)
-
-    return decorate
+        return FlatForm(same, self, np.ones(()), same, same, 1, 1)

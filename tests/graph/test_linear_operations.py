@@ -1,4 +1,4 @@
-"""Linear operations: adjoints, static shapes, scaled kernels and flat forms, by their definitions."""
+"""Linear operations: adjoints, static shapes, scaled kernels, flat forms, by their definitions."""
 
 import itertools
 
@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from lrpkeras.graph.operations import (
-    Convolution,
-    Dense,
-    Depthwise,
-    Einsum,
-    Scale,
-    TransposedConvolution,
-)
+from lrpkeras.graph.convolutions import Convolution, Depthwise, TransposedConvolution
+from lrpkeras.graph.operations import Dense, Einsum, Scale
 
 
 def convolutions():
@@ -28,16 +22,16 @@ def convolutions():
             continue
         shape = (2, 4, 7, 6) if first else (2, 7, 6, 4)
         geometry = (strides, padding, dilation)
-        yield Convolution(*geometry, groups, first), (3, 2, 4 // groups, 6), shape
+        yield Convolution(*geometry, groups=groups, channels_first=first), (3, 2, 4 // groups, 6), shape
         if groups == 1:
-            yield Depthwise(*geometry, first), (3, 2, 4, 2), shape
+            yield Depthwise(*geometry, channels_first=first), (3, 2, 4, 2), shape
 
 
 def transposed():
     for first, stride, padding, grow in itertools.product(
         (False, True), (1, 2), (((0, 0), (0, 0)), ((1, 1), (0, 1))), (0, 1)
     ):
-        forward = Convolution((stride, stride), padding, (1, 1), 1, first)
+        forward = Convolution((stride, stride), padding, (1, 1), channels_first=first)
         reach = [3 - sum(padding[0]), 2 - sum(padding[1])]
         # The output's size from that of the input: (n - 1) stride + reach, and some more.
         grows = tuple(r - stride + min(grow, stride - 1) for r in reach)

@@ -209,7 +209,7 @@ def test_arrays_are_copies_of_the_weights():
 
 
 class Functional(keras.Model):
-    """A subclass by name alone: it is made of inputs and outputs, and only trains in its own way."""
+    """A subclass by name alone: made of inputs and outputs, training in a way of its own."""
 
     def train_step(self, data):
         raise NotImplementedError

@@ -339,6 +339,37 @@ def agrees_within(model):
     return graph
 
 
+class Again(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(3, activation="tanh", name="dense")
+
+    def call(self, x):
+        return self.dense(self.dense(x))
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_sublayer_may_be_passed_twice():
+    lower.register_layer(Again, lower=lambda layer, x: x.through(layer.dense).through(layer.dense))
+    graph = agrees_within(model_of(Again(name="again")))
+    assert graph["again/dense"].kernel is graph["again/dense#2"].kernel
+    assert graph.places["again"] == graph.places["again/dense#2"] == "again/dense#2:tanh"
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_sublayer_without_lowering_is_refused_within_its_layer():
+    class Holder(layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.inner = Unknown()
+
+        def call(self, x):
+            return self.inner(x)
+
+    lower.register_layer(Holder, lower=lambda layer, x: x.through(layer.inner))
+    refused(Holder(name="mine"), "'mine'", "does not know")
+
+
 @pytest.mark.usefixtures("registry")
 def test_a_lowering_of_the_wrong_shape_is_refused():
     lower.register_layer(Unknown, lower=lambda layer, x: x.through(layers.Flatten(name="flat")))

@@ -11,6 +11,7 @@ import pytest
 from explained import Run, assert_close, linear_nodes, rewritten, run
 from linear_layers import LAYERS, built, float64, on_cpu
 
+from lrpkeras import ledger
 from lrpkeras.errors import RuleError
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Affine
@@ -83,13 +84,18 @@ def samples(shape: tuple[int, ...], non_negative: bool) -> np.ndarray:
 
 
 def assert_agrees(made: Run, known: Case, formula: Formula) -> None:
-    """Relevance of both signs goes in: any, and as a ratio, which vanishes with the output."""
+    """Relevance of both signs goes in: any, and as a ratio, which vanishes with the output.
+
+    Both ways the ledger must close: what does not come back went where the rule says.
+    """
     shares = known.shares(formula)
     assert_close(made.output, known.y, 1e-13)
     (got,) = made.back(known.relevance)
     assert_close(got, known.back(shares, known.relevance))
+    assert made.imbalance <= ledger.TOLERANCE["float64"]
     (got,) = made.back(known.relevance, "ratio")
     assert_close(got, known.back(shares, known.relevance * known.y))
+    assert made.imbalance <= ledger.TOLERANCE["float64"]
 
 
 @pytest.mark.parametrize("non_negative", [False, True], ids=["signed", "non-negative"])
