@@ -29,14 +29,11 @@ class Operation:
         As in the graph: "Conv2D", "MatMul", ...
     multiply_adds
         How many it takes.
-    is_adjoint
-        Whether it goes backward: an adjoint convolution, or a product with a transposed matrix.
     """
 
     name: str
     type: str
     multiply_adds: int
-    is_adjoint: bool = False
 
 
 def total(function: Any, op_type: str | None = None) -> int:
@@ -65,7 +62,7 @@ def operations(function: Any) -> list[Operation]:
 def _walk(graph: Any) -> Iterator[Operation]:
     for op in graph.get_operations():
         if op.type in COUNTS:
-            yield Operation(op.name, op.type, COUNTS[op.type](op), _is_adjoint(op))
+            yield Operation(op.name, op.type, COUNTS[op.type](op))
         elif SUSPECTS.search(op.type):
             raise UncountableError(f"{op.name}: no way is known to count {op.type}; add it here.")
         yield from _called(op)
@@ -91,7 +88,7 @@ def _function_names(op: Any) -> list[str]:
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
 # Whatever multiplies arrays and is not in COUNTS must not pass as free.
-SUSPECTS = re.compile(r"Conv[123]D|Conv2d|_?Fused(Conv|MatMul)|ConvV?\d*$|MatMul|Einsum|XlaDot")
+SUSPECTS = re.compile("Conv|MatMul|Einsum|XlaDot")
 
 
 def _convolution(op: Any) -> int:
@@ -158,11 +155,6 @@ def _shape(op: Any, tensor: Any) -> tuple[int, ...]:
             "static shapes: analyzer.concrete_function(batch_size=1)."
         )
     return tuple(shape.as_list())
-
-
-def _is_adjoint(op: Any) -> bool:
-    transposed = {"MatMul": "transpose_b"}.get(op.type, "adj_y" if "MatMul" in op.type else None)
-    return "Backprop" in op.type or (transposed is not None and op.get_attr(transposed))
 
 
 COUNTS: dict[str, Callable[[Any], int]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import keras
@@ -102,11 +102,20 @@ class Analyzer:
         self.preset = self._base.with_overrides(self._overrides)
         graph = self._rewritten()
         assigned = self.preset.assign(graph, required=len(self._overrides))
+        vanishes = initial != "unit" and self.preset.seed == "relevance"
+        self._program = Program(graph, assigned, vanishes=vanishes)
         if verify:
-            verify_graph(graph, self.model, self.options.input_range)
-        self._program = Program(graph, assigned, vanishes=initial != "unit")
+            self._verify()
         self._intake = _intake(self.model, graph)
         self._explainer = Explainer(self._program, self.preset, initial, self._intake, jit_compile)
+
+    def _verify(self) -> None:
+        """Compare the forward pass that is compiled, rules included, with the model's layers."""
+
+        def values(inputs: list[Array]) -> Mapping[str, Array]:
+            return self._program.forward(inputs).values
+
+        verify_graph(self.graph, self.model, self.options.input_range, values)
 
     def _rewritten(self) -> Graph:
         read = select_output(keras_reader.read(self.model), self.options.output)

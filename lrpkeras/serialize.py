@@ -24,18 +24,29 @@ def as_entries(rules: Mapping[Where, Rule] | Iterable[Entry] | None) -> tuple[En
         If a value is no rule, or a place no name, class or range.
     """
     pairs = rules.items() if isinstance(rules, Mapping) else (rules or ())
-    entries = tuple((where, rule) for where, rule in pairs)
+    try:
+        entries = tuple((where, rule) for where, rule in pairs)
+    except (TypeError, ValueError):
+        raise RuleError(
+            f"rules={rules!r} is neither a dict {{where: rule}} nor a list of pairs (where, rule)."
+        ) from None
     for where, rule in entries:
         if not isinstance(rule, Rule):
             raise RuleError(
                 f"rules[{where!r}] is {rule!r}, not a rule such as lrpkeras.rules.ZPlus()."
             )
-        if not isinstance(where, str | type | tuple):
+        if not (isinstance(where, str | type) or _is_range(where)):
             raise RuleError(
                 f"{where!r} is no place for a rule: use a layer name or glob, a layer class, a "
                 "node kind, a position, or a range of depth (low, high)."
             )
     return entries
+
+
+def _is_range(where: Any) -> bool:
+    """Tell whether a place is a range of depth."""
+    numbers = isinstance(where, tuple) and all(isinstance(x, int | float) for x in where)
+    return numbers and len(where) == 2
 
 
 def preset_to_config(preset: Preset) -> dict[str, Any]:
@@ -97,4 +108,5 @@ def _rule_from_config(config: Mapping[str, Any]) -> Rule:
     found = getattr(rule_classes, name, None)
     if found is None or not (isinstance(found, type) and issubclass(found, Rule)):
         raise RuleError(f"The rule {name!r} is not known here.")
-    return found(**parameters)
+    arrays = {k: np.asarray(v) if isinstance(v, list) else v for k, v in parameters.items()}
+    return found(**arrays)

@@ -97,6 +97,8 @@ def _as_array(target: Any) -> np.ndarray:
         raise TargetError(
             "target has rows of different lengths: give each sample as many."
         ) from None
+    if array.size == 0:
+        raise TargetError("target is empty.")
     if array.dtype.kind not in "iuf":
         raise TargetError(
             f"target of type {array.dtype} is none of: None, an int, one int per sample, a list of "
@@ -112,14 +114,12 @@ def _indices(array: np.ndarray, count: int | None, classes: int | None) -> Targe
         )
     values = array.reshape(1, 1) if array.ndim == 0 else array
     values = values[:, None] if values.ndim == 1 else values
-    if values.size == 0:
-        raise TargetError("target is empty.")
     if array.ndim and count is not None and len(values) != count:
         raise TargetError(f"target has {len(values)} entries for {count} samples: give one each.")
     if values.min() < 0 or (classes is not None and values.max() >= classes):
         wrong = values.min() if values.min() < 0 else values.max()
         raise TargetError(
-            f"target {wrong} is out of range: the output has classes 0 to {classes}-1."
+            f"target {wrong} is out of range: the output has classes 0 to {(classes or 1) - 1}."
         )
     return Target("index", values.astype("int32"), several=array.ndim == 2)
 
@@ -130,7 +130,9 @@ def _factors(array: np.ndarray, count: int | None, output_shape: tuple[int | Non
     matches = len(sample) == len(shape) and all(
         n in (None, m) for n, m in zip(shape, sample, strict=True)
     )
-    if not matches or array.ndim - len(shape) not in (0, 1):
+    # As many as samples, they may be class numbers read from a file as floats.
+    ambiguous = array.ndim == len(shape) == 1 and len(array) == count
+    if not matches or array.ndim - len(shape) not in (0, 1) or ambiguous:
         raise TargetError(
             f"a float target multiplies the output, shape (samples, {_sizes(shape)}); this one has "
             f"shape {array.shape}. For class numbers give integers."
@@ -158,9 +160,15 @@ def answer(function: Callable, output: Array) -> Array:
     Raises
     ------
     TargetError
-        If the answer has another shape, or holds NaN or infinite values.
+        If the answer is no array, has another shape, or holds NaN or infinite values.
     """
-    array = backend.constant(function(output), dtype=output.dtype)
+    given = function(output)
+    try:
+        array = backend.constant(given, dtype=output.dtype)
+    except (TypeError, ValueError):
+        raise TargetError(
+            f"the target callable returned {given!r}: an array shaped like the output is needed."
+        ) from None
     if tuple(array.shape) != tuple(output.shape):
         raise TargetError(
             f"the target callable returned shape {tuple(array.shape)} for an output of shape "

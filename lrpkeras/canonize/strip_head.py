@@ -17,7 +17,7 @@ from lrpkeras.graph.nodes import Activation, Route
 def strip_head(graph: Graph) -> Graph:
     """Return the graph whose outputs are logits, with a note for each head that went."""
     removed: dict[str, str] = {}
-    outputs, notes, heads = [], list(graph.notes), dict(graph.heads)
+    outputs, notes, heads, folded = [], list(graph.notes), dict(graph.heads), graph.folded
     consumers = graph.consumers()
     for name in graph.outputs:
         head = _head_of(graph, name)
@@ -28,10 +28,20 @@ def strip_head(graph: Graph) -> Graph:
         if name != head.name or not consumers[head.name]:
             removed[head.name] = head.inputs[0]
             heads |= dict.fromkeys(layers_at(graph, {head.name}), head.function)
+            folded |= layers_at(graph, _between(graph, name, head.name))
         outputs.append(head.inputs[0] if name == head.name else name)
         notes.append(f"{head.function.name} of {head.layers[0]!r} stripped: relevance is of logits")
-    graph = replace(graph, outputs=tuple(outputs), notes=tuple(notes), heads=heads)
+    graph = replace(graph, outputs=tuple(outputs), notes=tuple(notes), heads=heads, folded=folded)
     return graph.without(removed).sorted()
+
+
+def _between(graph: Graph, name: str, head: str) -> list[str]:
+    """The reshapes from an output up to its head, this excluded."""
+    names = []
+    while name != head:
+        names.append(name)
+        name = graph[name].inputs[0]
+    return names
 
 
 def _head_of(graph: Graph, name: str) -> Activation | None:

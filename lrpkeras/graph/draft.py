@@ -149,4 +149,4 @@ class Draft:
 
     def array(self, value: Any) -> np.ndarray:
         """Return a copy of a variable, tensor or array in the graph's dtype."""
-        return backend.to_numpy(value).astype(self.dtype)
+        return backend.to_numpy(value).astype(self.dtype, copy=False)

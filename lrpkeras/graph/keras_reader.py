@@ -25,6 +25,7 @@ from lrpkeras.graph import (  # noqa: F401 - importing them fills the registry
     lower_pooling,
     lower_reshaping,
     lower_slicing,
+    lower_windows,
 )
 from lrpkeras.graph.call_arguments import (
     check_outputs,

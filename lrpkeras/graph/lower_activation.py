@@ -37,14 +37,18 @@ MAKERS: dict[str, Callable[..., Function]] = {
     "softmax": lambda axis=-1: _last(functions.softmax(), axis),
     "log_softmax": lambda axis=-1: _last(functions.log_softmax(), axis),
 }
-BY_FUNCTION: dict[Callable, Callable[..., Function]] = {
-    getattr(keras.activations, name): maker for name, maker in MAKERS.items()
+# By identity. The operations of the same meaning too, where an argument has another default.
+BY_FUNCTION: dict[int, Callable[..., Function]] = {
+    id(getattr(keras.ops, name)): MAKERS[name] for name in MAKERS if hasattr(keras.ops, name)
 }
-# The same functions as keras.ops, where an argument has another default.
-BY_FUNCTION.update(
-    {getattr(keras.ops, name): MAKERS[name] for name in MAKERS if hasattr(keras.ops, name)}
-)
-BY_FUNCTION[keras.ops.gelu] = lambda approximate=True: functions.gelu(approximate)
+BY_FUNCTION.update({id(getattr(keras.activations, name)): MAKERS[name] for name in MAKERS})
+BY_FUNCTION[id(keras.ops.gelu)] = lambda approximate=True: functions.gelu(approximate)
+SAME_IN_TENSORFLOW = ("relu", "relu6", "sigmoid", "tanh", "elu", "selu", "softplus", "softsign")
+TENSORFLOW_NAMES = {
+    **{name: name for name in (*SAME_IN_TENSORFLOW, "leaky_relu", "gelu")},
+    "swish": "silu",
+    "softmax_v2": "softmax",
+}
 
 
 def fused(activation: Any, x: Tensor) -> Tensor:
@@ -74,12 +78,23 @@ def function_of(activation: Callable) -> Function:
     settings: dict[str, Any] = {}
     if isinstance(activation, partial) and not activation.args:
         settings, activation = activation.keywords, activation.func
-    maker = BY_FUNCTION.get(activation)
+    maker = BY_FUNCTION.get(id(activation)) or _of_tensorflow(activation)
+    name = getattr(activation, "__name__", repr(activation))
     if maker is None:
-        name = getattr(activation, "__name__", repr(activation))
         why = f"its activation {name!r} is no elementwise function of keras.activations"
         raise Refusal(why, "use one of keras.activations, or a layer of your own for it")
-    return maker(**settings)
+    try:
+        return maker(**settings)
+    except TypeError:
+        raise Refusal(f"its activation {name!r} has settings {settings}, not understood") from None
+
+
+def _of_tensorflow(activation: Callable) -> Callable[..., Function] | None:
+    """Return what a function such as `tf.nn.relu` is; its module tells that it is TensorFlow's."""
+    if not getattr(activation, "__module__", "").startswith("tensorflow.python.ops."):
+        return None
+    name = getattr(activation, "__name__", "")
+    return MAKERS.get(TENSORFLOW_NAMES.get(name, ""))
 
 
 def _relu(

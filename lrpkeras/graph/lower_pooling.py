@@ -15,16 +15,17 @@ Layer = Any
 @register(layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D)
 def max_pooling(layer: Layer, x: Tensor) -> Tensor:
     """The maximum of each window."""
-    return _windows(MaxPool, layer, x)
+    return windows(MaxPool, layer, x)
 
 
 @register(layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D)
 def average_pooling(layer: Layer, x: Tensor) -> Tensor:
     """The mean of each window, padding not counted."""
-    return _windows(AveragePool, layer, x)
+    return windows(AveragePool, layer, x)
 
 
-def _windows(kind: type[Pool], layer: Layer, x: Tensor) -> Tensor:
+def windows(kind: type[Pool], layer: Layer, x: Tensor) -> Tensor:
+    """Emit pooling over the windows that a layer, or an operation like one, has."""
     return x.then(
         kind,
         window=tuple(layer.pool_size),

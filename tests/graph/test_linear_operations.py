@@ -22,7 +22,11 @@ def convolutions():
             continue
         shape = (2, 4, 7, 6) if first else (2, 7, 6, 4)
         geometry = (strides, padding, dilation)
-        yield Convolution(*geometry, groups=groups, channels_first=first), (3, 2, 4 // groups, 6), shape
+        yield (
+            Convolution(*geometry, groups=groups, channels_first=first),
+            (3, 2, 4 // groups, 6),
+            shape,
+        )
         if groups == 1:
             yield Depthwise(*geometry, channels_first=first), (3, 2, 4, 2), shape
 

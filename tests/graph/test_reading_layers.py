@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from keras.src.applications.convnext import LayerScale
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -309,6 +311,16 @@ def test_an_activation_with_settings_of_its_own_keeps_them(agrees, make):
     agrees(chain((4, 30), make))
 
 
+TENSORFLOW = ["relu", "relu6", "sigmoid", "tanh", "leaky_relu", "silu", "gelu", "softmax"]
+
+
+@pytest.mark.parametrize("name", TENSORFLOW)
+def test_an_activation_may_be_a_function_of_tensorflow(agrees, name):
+    import tensorflow as tf
+
+    agrees(chain((6,), lambda: L.Dense(50, activation=getattr(tf.nn, name))))
+
+
 def test_a_fused_activation_is_a_node_of_its_own(agrees):
     model = chain((6, 6, 3), lambda: L.Conv2D(4, 3, activation="relu", name="conv"))
     graph = agrees(model)
@@ -367,6 +379,12 @@ def test_merging_takes_any_number_of_inputs(agrees, kind):
 def test_concatenation_along_any_axis(agrees, axis):
     inputs = [keras.Input((3, 3)) for _ in range(3)]
     agrees(keras.Model(inputs, L.Concatenate(axis=axis)(inputs)))
+
+
+def test_the_scales_of_convnext_and_inception_resnet_are_read(agrees):
+    inputs = [keras.Input((4, 3)), keras.Input((4, 3))]
+    merged = CustomScaleLayer(0.3)(inputs)
+    agrees(keras.Model(inputs, LayerScale(0.1, 3)(merged)))
 
 
 def test_a_tensor_multiplied_by_itself_is_a_product_of_two(agrees):

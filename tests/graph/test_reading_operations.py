@@ -9,6 +9,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 CONSTANT = np.array([0.5, -2.0, 3.0])
 VARIABLE = np.array([[1.0], [-0.25]])
+KERNEL = np.random.default_rng(1).normal(size=(3, 2, 4, 6))
 
 
 def case(name, function, shape=(2, 3)):
@@ -94,6 +95,10 @@ ONE_INPUT = [
     case("dot", lambda x: ops.dot(x, CONSTANT[:, None])),
     case("einsum", lambda x: ops.einsum("abc,cd->adb", x, CONSTANT[:, None] * [1.0, 2.0])),
     case("einsum-from-left", lambda x: ops.einsum("c,abc->ab", CONSTANT, x)),
+    case("conv", lambda x: ops.conv(x, KERNEL, 2, "same"), (6, 5, 4)),
+    case("depthwise", lambda x: ops.depthwise_conv(x, KERNEL, (1, 1), "same"), (6, 5, 4)),
+    case("max-pool", lambda x: ops.max_pool(x, 3, 2, "same"), (6, 5, 4)),
+    case("average-pool", lambda x: ops.average_pool(x, (2, 3)), (6, 5, 4)),
     case("stop-gradient", lambda x: ops.stop_gradient(x)),
     case("cast", lambda x: ops.cast(x, "float64")),
 ]

@@ -1,8 +1,11 @@
 """What cannot be read is refused: all of it at once, with a reason and what helps."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 from lrpkeras.errors import ModelError, UnsupportedLayerError
@@ -46,6 +49,9 @@ class OwnKernel(layers.Dense):
         return 2 * self._kernel
 
 
+BadRelu = partial(keras.activations.threshold, threshold=1.0, default=0.0)
+
+
 class Unknown(layers.Layer):
     def call(self, inputs):
         return inputs
@@ -80,6 +86,8 @@ class UnknownOperation(keras.Operation):
         (layers.SpectralNormalization(layers.Dense(2)), ["norm"]),
         (layers.Dense(2, activation=lambda x: x), ["activation", "keras.activations"]),
         (layers.Dense(4, activation="glu"), ["'glu'"]),
+        (layers.Dense(4, activation=tf.identity), ["'identity'"]),
+        (layers.Dense(4, activation=BadRelu), ["settings"]),
         (layers.Dense(4, activation="sparsemax"), ["'sparsemax'"]),
         (layers.Softmax(axis=1), ["axis 1"]),
         (lambda x: x**2, ["Power"]),

@@ -89,20 +89,16 @@ def gated(parts: dict, x: np.ndarray) -> tuple[oracle.Dense, np.ndarray]:
     """The last layer as it is behind the gate at one sample, and what it reads there."""
     s, t = scale_and_shift(parts["norm"])
     *before, end = parts["path"]
+    if before and isinstance(before[0], L.ZeroPadding2D):
+        # The convolution takes the padding over: it reads what comes before.
+        before, end = [], through(parts["path"])
     opened = (s * x + t > 0) * 1.0
     carried = through(before)((opened * x)[None])[0]
     scale = through(before)(np.broadcast_to(s, (1, *x.shape)))[0]
     plain = oracle.dense_of(end, carried.shape)
-    if any(isinstance(layer, L.ZeroPadding2D) for layer in before):
-        scale = np.broadcast_to(s, carried.shape)
     shift = through(before)((opened * t)[None])[0].ravel()
     dense = oracle.Dense(scale.ravel()[:, None] * plain.w, plain.b + shift @ plain.w)
     return dense, carried
-
-
-def back_to_front(parts: dict, x: np.ndarray, shares: np.ndarray, relevance: np.ndarray):
-    """`sum_j s_ij R_j` at the linear layer's input, shaped like it."""
-    return shares @ relevance.ravel()
 
 
 @pytest.mark.parametrize("positive", [False, True], ids=["signed", "non-negative"])
@@ -115,12 +111,12 @@ def test_rules_behind_a_gate_see_the_scaled_weights_and_the_open_shifts(name, po
     x = samples(parts["shape"], positive)
     relevance = np.random.default_rng(3).normal(0, 1, (1, *model(x).shape))
     source = node.inputs[0]
+    seen = [gated(parts, sample) for sample in x]
     for rule, formula in RULES.values():
         made = run(graph, rule, x, vanishes=False)
         assert_close(made.output, model(x).numpy(), 1e-13)
         got = made.back(relevance, layers=(source,))[1][0]
-        for index, sample in enumerate(x):
-            dense, carried = gated(parts, sample)
+        for index, (dense, carried) in enumerate(seen):
             expected = formula(dense, carried.ravel()) @ relevance[0, index].ravel()
             assert_close(got[index].ravel(), expected)
         assert made.imbalance <= ledger.TOLERANCE["float64"]

@@ -1,0 +1,58 @@
+"""The primitives on TensorFlow: linear maps with written-out adjoints, pooling, compiling.
+
+All arrays are channels-last, `(batch, *spatial, channels)`; batch and spatial sizes may be
+unknown while tracing. An adjoint is the transposed linear map, for all x and s
+`<convolve(x), s> = <x, convolve_adjoint(s)>`.
+"""
+
+from lrpkeras.backend.tensorflow.arrays import (
+    assign,
+    constant,
+    is_tensor,
+    merge_leading,
+    shape,
+    split_leading,
+    to_numpy,
+    variable,
+)
+from lrpkeras.backend.tensorflow.compiling import Compiled, Spec, compile, concrete, trace_count
+from lrpkeras.backend.tensorflow.convolution import convolve, convolve_adjoint
+from lrpkeras.backend.tensorflow.data import batches, count, is_dataset
+from lrpkeras.backend.tensorflow.depthwise import depthwise, depthwise_adjoint
+from lrpkeras.backend.tensorflow.pooling import (
+    average_pool,
+    average_pool_adjoint,
+    max_pool,
+    max_pool_adjoint,
+)
+from lrpkeras.backend.tensorflow.products import einsum, matmul, matmul_adjoint
+
+__all__ = [
+    "Compiled",
+    "Spec",
+    "assign",
+    "average_pool",
+    "average_pool_adjoint",
+    "batches",
+    "compile",
+    "concrete",
+    "constant",
+    "convolve",
+    "convolve_adjoint",
+    "count",
+    "depthwise",
+    "depthwise_adjoint",
+    "einsum",
+    "is_dataset",
+    "is_tensor",
+    "matmul",
+    "matmul_adjoint",
+    "max_pool",
+    "max_pool_adjoint",
+    "merge_leading",
+    "shape",
+    "split_leading",
+    "to_numpy",
+    "trace_count",
+    "variable",
+]

@@ -1,0 +1,89 @@
+"""Shapes, values and variables of TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+Tensor: TypeAlias = Any
+Size: TypeAlias = Any  # an int where it is known while tracing, else a scalar int32 tensor
+Sizes: TypeAlias = tuple[Size, ...]
+
+
+def shape(x: Tensor) -> Sizes:
+    """Return the sizes of `x`: ints where known while tracing, scalar int32 tensors elsewhere."""
+    x = tf.convert_to_tensor(x)
+    return tuple(size_of(x, axis) for axis in range(len(x.shape)))
+
+
+def merge_leading(x: Tensor) -> Tensor:
+    """`(k, n, ...) -> (k * n, ...)`; free when k is 1."""
+    k, n, *rest = shape(x)
+    if isinstance(k, int) and k == 1:
+        return tf.squeeze(x, 0)
+    return reshape(x, (k * n, *rest))
+
+
+def split_leading(x: Tensor, k: int) -> Tensor:
+    """`(k * n, ...) -> (k, n, ...)` for a static `k`; free when k is 1."""
+    if k == 1:
+        return tf.expand_dims(x, 0)
+    n, *rest = shape(x)
+    return reshape(x, (k, n // k, *rest))
+
+
+def constant(array: Any, dtype: str | None = None) -> Tensor:
+    """Return `array` as a tensor, of type `dtype` if one is given."""
+    if tf.is_tensor(array):
+        return array if dtype is None else tf.cast(array, dtype)
+    return tf.constant(array, dtype)
+
+
+def to_numpy(tensor: Any) -> np.ndarray:
+    """Return the value of an eager tensor, a variable or an array-like as an array of its own."""
+    if isinstance(tensor, keras.Variable):
+        tensor = tensor.value
+    return tensor.numpy() if tf.is_tensor(tensor) else np.array(tensor)
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether `x` is a tensor or variable of this backend."""
+    return bool(tf.is_tensor(x))
+
+
+def variable(array: Any, name: str) -> Tensor:
+    """Create a variable that nothing trains and no Keras layer tracks."""
+    with tf.init_scope():
+        return tf.Variable(array, trainable=False, name=name)
+
+
+def assign(variable: Tensor, array: Any) -> None:
+    """Overwrite the value of `variable`; shape and dtype stay."""
+    variable.assign(array)
+
+
+def size_of(x: Tensor, axis: int) -> Size:
+    """Return one entry of `shape`."""
+    size = x.shape[axis]
+    return tf.shape(x)[axis] if size is None else int(size)
+
+
+def spatial_of(x: Tensor) -> Sizes:
+    """Return the spatial sizes of `(batch, *spatial, channels)`."""
+    return tuple(size_of(x, axis) for axis in range(1, len(x.shape) - 1))
+
+
+def reshape(x: Tensor, sizes: Sizes) -> Tensor:
+    """Reshape without a computed shape where one unknown size can be left to TensorFlow."""
+    if sum(not isinstance(n, int) for n in sizes) == 1:
+        sizes = tuple(n if isinstance(n, int) else -1 for n in sizes)
+    return tf.reshape(x, sizes)
+
+
+def with_static(x: Tensor, sizes: Sizes) -> Tensor:
+    """Return `x`, whose shape TensorFlow could not tell, with what `sizes` knows of it."""
+    x.set_shape([size if isinstance(size, int) else None for size in sizes])
+    return x

@@ -1,0 +1,65 @@
+"""One graph for every batch size and thread."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from lrpkeras import backend
+
+SPEC = backend.Spec((None, 3), "float32")
+
+
+def test_a_compiled_function_is_traced_once_for_every_batch_size():
+    compiled = backend.compile(lambda x: x * 2, (SPEC,))
+    for batch in (1, 4, 7):
+        assert compiled(np.ones((batch, 3))).numpy().tolist() == [[2, 2, 2]] * batch
+    assert backend.trace_count(compiled) == 1
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_compiled_function_takes_and_gives_nested_structures(jit_compile):
+    def function(pair, scale):
+        return {"sum": pair["a"] + pair["b"][0], "scaled": [pair["a"] * scale]}
+
+    signature = ({"a": SPEC, "b": [SPEC]}, backend.Spec((), "float32"))
+    compiled = backend.compile(function, signature, jit_compile=jit_compile)
+    ones = np.ones((2, 3), "float32")
+    out = compiled({"a": ones, "b": [2 * ones]}, 5.0)
+    np.testing.assert_array_equal(out["sum"], 3 * ones)
+    np.testing.assert_array_equal(out["scaled"][0], 5 * ones)
+
+
+def test_many_threads_share_one_trace():
+    ready, out = threading.Barrier(8), [None] * 8
+    compiled = backend.compile(lambda x: x + 1, (SPEC,))
+
+    def call(i):
+        ready.wait()
+        out[i] = compiled(np.full((i + 1, 3), i))
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert backend.trace_count(compiled) == 1
+    assert [float(each[0, 0]) for each in out] == list(range(1, 9))
+
+
+def test_an_assigned_variable_changes_the_result_without_a_new_trace():
+    weight = backend.variable(np.ones(3, "float32"), "block1/kernel: a weight")
+    compiled = backend.compile(lambda x: x * weight, (SPEC,))
+    compiled(np.ones((1, 3)))
+    backend.assign(weight, np.full(3, 4))
+    assert compiled(np.ones((1, 3))).numpy().tolist() == [[4, 4, 4]]
+    assert backend.trace_count(compiled) == 1
+    assert not weight.trainable
+
+
+def test_the_concrete_function_is_to_be_had_for_one_batch_size_or_any():
+    compiled = backend.compile(lambda x: x * 2, (SPEC,))
+    for batch_size in (None, 5):
+        graph = backend.concrete(compiled, batch_size)
+        assert graph.structured_outputs.shape.as_list() == [batch_size, 3]
+        assert backend.concrete(compiled, batch_size) is graph

@@ -1,0 +1,59 @@
+"""Depthwise convolution against loops in NumPy, and its adjoint against the definition."""
+
+import keras
+import numpy as np
+import pytest
+from window_loops import (
+    PADS,
+    SIZES,
+    STRIDES,
+    WINDOW,
+    assert_adjoint,
+    geometry,
+    loop_convolve,
+    normal,
+)
+
+from lrpkeras import backend
+
+
+@pytest.mark.parametrize("multiplier", [1, 3])
+@pytest.mark.parametrize("padding", PADS)
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize("rank", [1, 2])
+def test_depthwise_is_a_convolution_of_one_channel_a_group(
+    rank, stride, dilation, padding, multiplier
+):
+    options = geometry(rank, stride, dilation, padding)
+    x, kernel = normal(2, *SIZES["mixed"][:rank], 3), normal(*WINDOW[:rank], 3, multiplier)
+    grouped = kernel.reshape(*WINDOW[:rank], 1, 3 * multiplier)
+    y = backend.depthwise(x, kernel, **options)
+    np.testing.assert_allclose(y, loop_convolve(x, grouped, **options, groups=3), atol=1e-12)
+    s = normal(*y.shape)
+    back = backend.depthwise_adjoint(s, kernel, x.shape[1:-1], **options)
+    assert_adjoint(x, y, s, back)
+
+
+@pytest.mark.parametrize(
+    ("rank", "options"),
+    [
+        (2, {"padding": "same", "strides": 2}),
+        (2, {"padding": "valid", "depth_multiplier": 3}),
+        (2, {"padding": "same", "dilation_rate": 2, "depth_multiplier": 2}),
+        (1, {"padding": "same", "strides": 2, "depth_multiplier": 2}),
+        (1, {"padding": "valid", "dilation_rate": 2}),
+    ],
+)
+def test_depthwise_equals_the_keras_layer(rank, options):
+    layer = getattr(keras.layers, f"DepthwiseConv{rank}D")(3, use_bias=False, **options)
+    x = normal(2, *SIZES["mixed"][:rank], 4, dtype="float32")
+    expected = layer(x)
+    actual = backend.depthwise(
+        x,
+        layer.kernel.numpy(),
+        strides=layer.strides[:rank],
+        padding="same" if options["padding"] == "same" else ((0, 0),) * rank,
+        dilation=layer.dilation_rate[:rank],
+    )
+    np.testing.assert_allclose(actual, expected, atol=1e-6)

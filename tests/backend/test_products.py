@@ -1,0 +1,29 @@
+"""Matrix products against NumPy."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from window_loops import normal
+
+from lrpkeras import backend
+
+
+@pytest.mark.parametrize("leading", [(5,), (2, 5), (2, 3, 4)])
+def test_matmul_and_its_adjoint_are_one_product_each(leading):
+    x, kernel, s = normal(*leading, 3), normal(3, 4), normal(*leading, 4)
+    np.testing.assert_allclose(backend.matmul(x, kernel), x @ kernel, atol=1e-12)
+    np.testing.assert_allclose(backend.matmul_adjoint(s, kernel), s @ kernel.T, atol=1e-12)
+    spec = tf.TensorSpec((None, *leading[1:], 3), "float64")
+    graph = tf.function(lambda x: backend.matmul(x, kernel)).get_concrete_function(spec)
+    types = Counter(node.type for node in graph.graph.get_operations())
+    assert types["MatMul"] == 1
+    assert types["Reshape"] == (0 if len(leading) == 1 else 2)
+    assert graph.structured_outputs.shape.as_list() == [None, *leading[1:], 4]
+
+
+def test_einsum_is_numpys():
+    a, b = normal(2, 3, 4), normal(4, 3)
+    expected = np.einsum("bij,ji->bi", a, b)
+    np.testing.assert_allclose(backend.einsum("bij,ji->bi", a, b), expected, atol=1e-12)

@@ -1,0 +1,162 @@
+"""What passes relevance on as it came: activations, moves, identities; and both forms of relevance."""
+
+import keras
+import numpy as np
+import oracle
+import pytest
+from explained import assert_close, rewritten, run
+from keras import layers as L
+from keras import ops
+from linear_layers import float64, lazy, on_cpu, randomized
+
+from lrpkeras import Analyzer, ledger
+from lrpkeras.rules import AlphaBeta, Epsilon, Flat, Gradient, Zero, ZPlus
+
+ACTIVATIONS = [
+    "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "sigmoid", "tanh",
+    "softplus", "softsign", "exponential", "hard_sigmoid", "hard_silu", "hard_tanh", "mish",
+    "log_sigmoid", "tanh_shrink", "soft_shrink", "hard_shrink", "squareplus", "sparse_plus",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_relevance_passes_every_activation_unchanged(name):
+    with float64():
+        x = keras.Input((7,), dtype="float64")
+        model = keras.Model(x, L.Activation(name)(x * 1.0))
+    data = np.array([[-7.0, -1.0, -0.2, 0.0, 0.3, 1.0, 7.0]])
+    made = run(rewritten(model), Gradient(), data, vanishes=False)
+    start = np.random.default_rng(0).normal(size=(2, 1, 7))
+    assert_close(made.output, model(data).numpy(), 1e-12)
+    assert np.array_equal(made.back(start)[0], start)
+    assert_close(made.back(start, "ratio")[0], start * made.output, 1e-15)
+    assert made.imbalance <= ledger.TOLERANCE["float64"]
+
+
+def test_prelu_passes_relevance_unchanged_in_both_forms():
+    with float64():
+        x = keras.Input((3, 2), dtype="float64")
+        model = randomized(keras.Model(x, L.PReLU()(x)))
+    data = np.random.default_rng(0).normal(size=(2, 3, 2))
+    made = run(rewritten(model), {}, data, vanishes=False)
+    start = np.random.default_rng(1).normal(size=(2, 2, 3, 2))
+    assert np.array_equal(made.back(start)[0], start)
+    assert_close(made.back(start, "ratio")[0], start * model(data).numpy(), 1e-15)
+
+
+MOVES = {
+    "flatten": (lazy(L.Flatten), (2, 3)),
+    "reshape": (lazy(L.Reshape, (3, -1)), (2, 3, 2)),
+    "permute": (lazy(L.Permute, (3, 1, 2)), (2, 3, 4)),
+    "repeat vector": (lazy(L.RepeatVector, 3), (4,)),
+    "zero padding 1d": (lazy(L.ZeroPadding1D, (1, 2)), (3, 2)),
+    "zero padding 2d": (lazy(L.ZeroPadding2D, ((1, 0), (0, 2))), (2, 3, 2)),
+    "zero padding 3d": (lazy(L.ZeroPadding3D, 1), (1, 2, 1, 2)),
+    "cropping 1d": (lazy(L.Cropping1D, (1, 2)), (5, 2)),
+    "cropping 2d": (lazy(L.Cropping2D, ((1, 0), (0, 2))), (3, 4, 2)),
+    "cropping 3d": (lazy(L.Cropping3D, (1, 0, 0)), (3, 2, 1, 2)),
+    "up-sampling 1d": (lazy(L.UpSampling1D, 3), (2, 2)),
+    "up-sampling 2d": (lazy(L.UpSampling2D, (2, 3)), (2, 2, 2)),
+    "up-sampling 3d": (lazy(L.UpSampling3D, (1, 2, 1)), (2, 2, 1, 2)),
+    "slice": (lambda: lambda x: x[:, 1:3], (4, 2)),
+    "strided slice": (lambda: lambda x: x[:, ::2, :1], (5, 2)),
+    "reversed": (lambda: lambda x: x[:, ::-1], (4, 2)),
+    "one index": (lambda: lambda x: x[:, 1], (3, 2)),
+    "transpose": (lambda: lambda x: ops.transpose(x, (0, 2, 1)), (3, 2)),
+    "expand and squeeze": (lambda: lambda x: ops.squeeze(ops.expand_dims(x, 2), 2), (3, 2)),
+    "take": (lambda: lambda x: ops.take(x, [2, 0, 2], axis=1), (4, 2)),
+    "flip": (lambda: lambda x: ops.flip(x, axis=2), (2, 3)),
+    "concatenate with itself": (lambda: lambda x: ops.concatenate([x, x], axis=-1), (2, 3)),
+    "pad": (lambda: lambda x: ops.pad(x, ((0, 0), (1, 0), (0, 2))), (2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_relevance_goes_back_the_way_that_its_value_came(name):
+    # Every output is one input or a filled-in zero: the weights are 0 and 1, and the share is all.
+    make, shape = MOVES[name]
+    with float64():
+        move = make()
+        x = keras.Input(shape, dtype="float64")
+        model = keras.Model(x, move(x))
+    graph = rewritten(model)
+    assert {node.kind for node in graph} <= {"Input", "Route", "Fork"}
+    data = np.random.default_rng(0).normal(size=(2, *shape))
+    made = run(graph, {}, data, vanishes=False)
+    start = np.random.default_rng(1).normal(size=(2, *made.output.shape))
+    weights = oracle.dense_of(on_cpu(model), shape).w
+    expected = start.reshape(2, 2, -1) @ weights.T
+    assert_close(made.back(start)[0].reshape(2, 2, -1), expected, 1e-15)
+    filled = start.reshape(2, 2, -1) @ (1 - weights.sum(0))
+    assert sum(made.sinks.values()) == pytest.approx(filled.sum())
+    assert set(made.sinks) <= {"padding"}
+    assert made.imbalance <= ledger.TOLERANCE["float64"]
+    expected = (start * made.output).reshape(2, 2, -1) @ weights.T
+    assert_close(made.back(start, "ratio")[0].reshape(2, 2, -1), expected, 1e-15)
+
+
+def test_concatenated_inputs_each_get_back_their_part():
+    with float64():
+        inputs = [keras.Input((2, n), dtype="float64") for n in (1, 3, 2)]
+        model = keras.Model(inputs, L.Concatenate()(inputs))
+    data = [np.ones((1, 2, n)) for n in (1, 3, 2)]
+    made = run(rewritten(model), {}, *data, vanishes=False)
+    start = np.arange(12.0).reshape(1, 1, 2, 6)
+    got = made.back(start)
+    assert np.array_equal(np.concatenate(got, axis=-1), start)
+    assert [r.shape[-1] for r in got] == [1, 3, 2]
+
+
+def everything() -> keras.Model:
+    """A net with a node of every kind, normalizations folded every way, and a sum that cancels."""
+    with float64():
+        x = keras.Input((6, 6, 2), dtype="float64", name="image")
+        a = L.Conv2D(4, 3, padding="same")(x)
+        a = L.ReLU()(L.BatchNormalization()(a))
+        b = L.BatchNormalization()(L.MaxPooling2D(2)(a))
+        b = L.Conv2D(4, 3, padding="same")(L.ReLU()(b))
+        c = L.SeparableConv2D(4, 2, strides=2, padding="same")(L.ZeroPadding2D(1)(a))
+        c = L.Cropping2D(((0, 1), (0, 1)))(c)
+        y = L.Add()([b, c, L.AveragePooling2D(2)(a)])
+        y = L.LeakyReLU()(L.BatchNormalization()(y))
+        y = L.Maximum()([y, L.Conv2D(4, 1)(y)])
+        gate = L.Dense(4, activation="sigmoid")(L.GlobalAveragePooling2D(keepdims=True)(y))
+        y = L.Multiply()([y, gate])
+        y = L.Subtract()([y, y])[:, :2] + L.UpSampling2D((2, 1))(y[:, 1:2])
+        y = L.Conv2DTranspose(3, 2, strides=2, activation="gelu")(y)
+        y = L.Dense(5, activation="relu")(L.Flatten()(y))
+        return randomized(keras.Model(x, L.Dense(3)(y)))
+
+
+PRESETS = [
+    "zero", "epsilon", "z_plus", "alpha1_beta0", "alpha2_beta1", "epsilon_plus",
+    "epsilon_plus_flat", "epsilon_plus_box", "epsilon_alpha2_beta1", "epsilon_alpha2_beta1_flat",
+    "gradient", "input_x_gradient",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("input_range", [(-4, 4), (0, 4)], ids=["signed", "non-negative"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_ledger_closes_at_every_kind_of_node(preset, input_range):
+    model = everything()
+    x = np.random.default_rng(0).uniform(*input_range, (2, 6, 6, 2))
+    analyzer = Analyzer(model, preset, input_range=input_range, verify=False)
+    check = analyzer.check(x)
+    assert check.closes, check
+    assert check.fidelity < 1e-12
+    kinds = {entry.kind for entry in check.entries}
+    assert kinds >= {"Linear", "Gate", "Activation", "MaxPool", "AveragePool", "Route", "Fork"}
+    assert kinds >= {"Sum", "Extremum", "Product"}
+    # What went in came out, or went to a sink that says so.
+    rest = check.start - check.inputs - sum(check.sinks.values())
+    assert abs(rest) <= 1e-9 * sum(abs(e.incoming) + abs(e.outgoing) for e in check.entries)
+
+
+@pytest.mark.parametrize("rule", [Zero(), Epsilon(0.1), ZPlus(), AlphaBeta(2, 1), Flat()], ids=str)
+def test_relevance_is_the_same_in_whatever_form_it_starts(rule):
+    model = everything()
+    x = np.random.default_rng(0).uniform(-4, 4, (2, 6, 6, 2))
+    made = run(rewritten(model), rule, x)
+    factors = np.random.default_rng(1).normal(size=(2, 2, 3))
+    as_ratio = made.back(factors, "ratio")[0]
+    assert_close(made.back(factors * made.output)[0], as_ratio, 1e-9)
