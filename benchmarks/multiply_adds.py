@@ -42,7 +42,9 @@ def total(function: Any, op_type: str | None = None) -> int:
 
 
 def operations(function: Any) -> list[Operation]:
-    """Return all convolutions and matrix products of a concrete function, nested calls included.
+    """Return the convolutions and matrix products of a concrete function, nested calls included.
+
+    What no output depends on never runs, and is left out.
 
     Parameters
     ----------
@@ -60,12 +62,24 @@ def operations(function: Any) -> list[Operation]:
 
 
 def _walk(graph: Any) -> Iterator[Operation]:
-    for op in graph.get_operations():
+    for op in _needed(graph):
         if op.type in COUNTS:
             yield Operation(op.name, op.type, COUNTS[op.type](op))
         elif SUSPECTS.search(op.type):
             raise UncountableError(f"{op.name}: no way is known to count {op.type}; add it here.")
         yield from _called(op)
+
+
+def _needed(graph: Any) -> list[Any]:
+    """Return the operations that outputs depend on: TensorFlow drops all others before it runs."""
+    waiting = [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
+    needed = set(waiting)
+    while waiting:
+        op = waiting.pop()
+        before = {tensor.op for tensor in op.inputs} | set(op.control_inputs)
+        waiting += before - needed
+        needed |= before
+    return [op for op in graph.get_operations() if op in needed]
 
 
 def _called(op: Any) -> Iterator[Operation]:

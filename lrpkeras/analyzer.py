@@ -97,7 +97,7 @@ class Analyzer:
             batch_norm, bias, input_range, output, initial, precision, jit_compile, verify
         )
         self.model = load_model(model) if isinstance(model, str | os.PathLike) else model
-        self._overrides = serialize.as_entries(rules)
+        self._overrides = presets.as_entries(rules)
         self._base = presets.named(preset, self.options.input_range)
         self.preset = self._base.with_overrides(self._overrides)
         graph = self._rewritten()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -10,8 +9,8 @@ from typing import Any
 
 from lrpkeras.errors import RuleError, near_misses
 from lrpkeras.graph.graph import Graph
-from lrpkeras.graph.nodes import KINDS, Affine, Linear, Node, Product
-from lrpkeras.graph.operations import Dense, Einsum
+from lrpkeras.graph.nodes import KINDS, Node, Product
+from lrpkeras.matching import POSITIONS, Matcher, Where
 from lrpkeras.rules import (
     Adjoint,
     AlphaBeta,
@@ -29,10 +28,7 @@ from lrpkeras.rules import (
     ZPlus,
 )
 
-Where = str | type | tuple[float, float]
 Entry = tuple[Where, Rule]
-
-POSITIONS = ("first", "last", "conv", "dense")
 
 # What nodes get that no entry of a preset names.
 DEFAULTS: tuple[Entry, ...] = (
@@ -59,27 +55,27 @@ class Preset:
 
     Attributes
     ----------
+    entries
+        The list, as pairs or as a dict.
     name
         For summaries and configurations.
-    entries
-        The list.
     seed
         "relevance": starts from the output, as `Analyzer(initial=...)` says; "gradient": from 1.
     times_input
         Whether what arrives is multiplied by the input at the end (input x gradient).
     """
 
-    name: str
     entries: tuple[Entry, ...]
+    name: str = "custom"
     seed: str = "relevance"
     times_input: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entries", as_entries(self.entries))
+
     def with_overrides(self, rules: Mapping[Where, Rule] | Iterable[Entry] | None) -> Preset:
         """Return the preset with entries put in front of its own."""
-        if not rules:
-            return self
-        pairs = rules.items() if isinstance(rules, Mapping) else rules
-        return replace(self, entries=(*pairs, *self.entries))
+        return replace(self, entries=(*as_entries(rules), *self.entries))
 
     def assign(self, graph: Graph, *, required: int = 0) -> dict[str, Rule]:
         """Return a rule for every node of the graph that passes relevance on.
@@ -121,6 +117,40 @@ class Preset:
         return rules
 
 
+def as_entries(rules: Mapping[Where, Rule] | Iterable[Entry] | None) -> tuple[Entry, ...]:
+    """Return overrides, a dict or a list of pairs, as entries of a preset.
+
+    Raises
+    ------
+    RuleError
+        If a value is no rule, or a place no name, class or range.
+    """
+    pairs = rules.items() if isinstance(rules, Mapping) else (rules or ())
+    try:
+        entries = tuple((where, rule) for where, rule in pairs)
+    except (TypeError, ValueError):
+        raise RuleError(
+            f"rules={rules!r} is neither a dict {{where: rule}} nor a list of pairs (where, rule)."
+        ) from None
+    for where, rule in entries:
+        if not isinstance(rule, Rule):
+            raise RuleError(
+                f"rules[{where!r}] is {rule!r}, not a rule such as lrpkeras.rules.ZPlus()."
+            )
+        if not (isinstance(where, str | type) or _is_range(where)):
+            raise RuleError(
+                f"{where!r} is no place for a rule: use a layer name or glob, a layer class, a "
+                "node kind, a position, or a range of depth (low, high)."
+            )
+    return entries
+
+
+def _is_range(where: Any) -> bool:
+    """Tell whether a place is a range of depth."""
+    numbers = isinstance(where, tuple) and all(isinstance(x, int | float) for x in where)
+    return numbers and len(where) == 2
+
+
 def _first_match(node: Node, entries: tuple[Entry, ...], matches: Matcher) -> int | None:
     for index, (where, rule) in enumerate(entries):
         if rule.applies(node) and matches(where, node):
@@ -146,67 +176,6 @@ def _check_used(graph: Graph, entries: tuple[Entry, ...], used: set[int], matche
             f"rules[{where!r}] matches no layer, node kind or position of this model{hint}. "
             "analyzer.summary() lists the names."
         )
-
-
-class Matcher:
-    """Decides whether a *where* means a node of one graph; positions are looked up once."""
-
-    def __init__(self, graph: Graph) -> None:
-        linear = [node.name for node in graph if isinstance(node, Linear)]
-        last = max(len(linear) - 1, 1)
-        self.depth = {name: index / last for index, name in enumerate(linear)}
-        self.first = _first(graph)
-        self.last = _last(graph)
-
-    def __call__(self, where: Where, node: Node) -> bool:
-        """Tell whether `where` means `node`."""
-        if isinstance(where, tuple):
-            low, high = where
-            return node.name in self.depth and low <= self.depth[node.name] <= high
-        if isinstance(where, type):
-            if issubclass(where, Node):
-                return isinstance(node, where)
-            return node.layer_class is not None and issubclass(node.layer_class, where)
-        if where in POSITIONS:
-            return self._at(where, node)
-        if where in KINDS:
-            return isinstance(node, KINDS[where])
-        return any(fnmatch.fnmatchcase(name, where) for name in (node.name, *node.layers))
-
-    def _at(self, position: str, node: Node) -> bool:
-        if position == "first":
-            return node.name in self.first
-        if position == "last":
-            return node.name in self.last
-        if isinstance(node, Affine):
-            return (position == "dense") == (len(node.shape) <= 2)
-        if not isinstance(node, Linear):
-            return False
-        return (position == "dense") == isinstance(node.operation, Dense | Einsum)
-
-
-def _first(graph: Graph) -> set[str]:
-    """Linear nodes with no linear node before them, and the affine nodes in front of these."""
-    behind: dict[str, bool] = {}
-    first = set()
-    for node in graph:
-        linear_above = any(behind[name] for name in node.inputs)
-        behind[node.name] = linear_above or isinstance(node, Linear)
-        if isinstance(node, Linear | Affine) and not linear_above:
-            first.add(node.name)
-    return first
-
-
-def _last(graph: Graph) -> set[str]:
-    """Linear nodes with no linear node behind them."""
-    consumers = graph.consumers()
-    ahead: dict[str, bool] = {}
-    last = set()
-    for node in reversed(list(graph)):
-        ahead[node.name] = any(ahead[c.name] or isinstance(c, Linear) for c in consumers[node.name])
-        if isinstance(node, Linear) and not ahead[node.name]:
-            last.add(node.name)
-    return last
 
 
 REGISTRY: dict[str, Callable[..., Preset]] = {}
@@ -286,49 +255,37 @@ def zero() -> Preset:
 
     [Bach et al. 2015; the identity: Shrikumar et al. 2016.]
     """
-    return Preset(
-        "zero",
-        (
-            ("*", Zero()),
-            ("Sum", Proportional(delta=0.0)),
-        ),
-    )
+    return Preset((("*", Zero()), ("Sum", Proportional(delta=0.0))), "zero")
 
 
 @preset
 def epsilon(epsilon: float = 1e-6) -> Preset:
     """`Epsilon` everywhere. [Bach et al. 2015, eq. 58]."""
-    return Preset("epsilon", (("*", Epsilon(epsilon)),))
+    return Preset((("*", Epsilon(epsilon)),), "epsilon")
 
 
 @preset
 def z_plus() -> Preset:
     """`ZPlus` everywhere. [Montavon et al. 2017, the z+ rule.]."""
-    return Preset("z_plus", (("*", ZPlus()),))
+    return Preset((("*", ZPlus()),), "z_plus")
 
 
 @preset
 def alpha1_beta0() -> Preset:
     """`AlphaBeta(1, 0)` everywhere. [Bach et al. 2015, eq. 60]."""
-    return Preset("alpha1_beta0", (("*", AlphaBeta(1.0, 0.0)),))
+    return Preset((("*", AlphaBeta(1.0, 0.0)),), "alpha1_beta0")
 
 
 @preset
 def alpha2_beta1() -> Preset:
     """`AlphaBeta(2, 1)` everywhere. [Bach et al. 2015, eq. 60]."""
-    return Preset("alpha2_beta1", (("*", AlphaBeta(2.0, 1.0)),))
+    return Preset((("*", AlphaBeta(2.0, 1.0)),), "alpha2_beta1")
 
 
 @preset
 def epsilon_plus(epsilon: float = 1e-6) -> Preset:
     """`Epsilon` in dense layers, `ZPlus` in convolutions. [zennit's EpsilonPlus.]."""
-    return Preset(
-        "epsilon_plus",
-        (
-            ("dense", Epsilon(epsilon)),
-            ("conv", ZPlus()),
-        ),
-    )
+    return Preset((("dense", Epsilon(epsilon)), ("conv", ZPlus())), "epsilon_plus")
 
 
 @preset
@@ -338,7 +295,7 @@ def epsilon_plus_flat(epsilon: float = 1e-6) -> Preset:
     [zennit's EpsilonPlusFlat.]
     """
     entries = epsilon_plus(epsilon).entries
-    return Preset("epsilon_plus_flat", (("first", Flat()), *entries))
+    return Preset((("first", Flat()), *entries), "epsilon_plus_flat")
 
 
 @preset
@@ -349,7 +306,7 @@ def epsilon_plus_box(low: Any, high: Any, epsilon: float = 1e-6) -> Preset:
     channel, or arrays of its shape. [Montavon et al. 2017, section "bounded input".]
     """
     entries = epsilon_plus(epsilon).entries
-    return Preset("epsilon_plus_box", (("first", Box(low, high)), *entries))
+    return Preset((("first", Box(low, high)), *entries), "epsilon_plus_box")
 
 
 @preset
@@ -359,7 +316,7 @@ def epsilon_alpha2_beta1(epsilon: float = 1e-6) -> Preset:
     [zennit's EpsilonAlpha2Beta1.]
     """
     entries = (("dense", Epsilon(epsilon)), ("conv", AlphaBeta(2.0, 1.0)))
-    return Preset("epsilon_alpha2_beta1", entries)
+    return Preset(entries, "epsilon_alpha2_beta1")
 
 
 @preset
@@ -369,16 +326,16 @@ def epsilon_alpha2_beta1_flat(epsilon: float = 1e-6) -> Preset:
     [zennit's EpsilonAlpha2Beta1Flat; iNNvestigate's preset A flat with other epsilon.]
     """
     entries = epsilon_alpha2_beta1(epsilon).entries
-    return Preset("epsilon_alpha2_beta1_flat", (("first", Flat()), *entries))
+    return Preset((("first", Flat()), *entries), "epsilon_alpha2_beta1_flat")
 
 
 @preset
 def gradient() -> Preset:
     """The gradient of the explained logit. Not a decomposition. [Simonyan et al. 2014.]."""
-    return Preset("gradient", (("*", Gradient()),), seed="gradient")
+    return Preset((("*", Gradient()),), "gradient", seed="gradient")
 
 
 @preset
 def input_x_gradient() -> Preset:
     """The gradient times the input. [Shrikumar et al. 2016.]."""
-    return Preset("input_x_gradient", (("*", Gradient()),), seed="gradient", times_input=True)
+    return Preset((("*", Gradient()),), "input_x_gradient", seed="gradient", times_input=True)

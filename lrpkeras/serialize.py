@@ -11,42 +11,9 @@ import numpy as np
 
 from lrpkeras import rules as rule_classes
 from lrpkeras.errors import RuleError
-from lrpkeras.presets import Entry, Preset, Where
+from lrpkeras.matching import Where
+from lrpkeras.presets import Entry, Preset
 from lrpkeras.rules import Rule
-
-
-def as_entries(rules: Mapping[Where, Rule] | Iterable[Entry] | None) -> tuple[Entry, ...]:
-    """Return overrides, a dict or a list of pairs, as entries of a preset.
-
-    Raises
-    ------
-    RuleError
-        If a value is no rule, or a place no name, class or range.
-    """
-    pairs = rules.items() if isinstance(rules, Mapping) else (rules or ())
-    try:
-        entries = tuple((where, rule) for where, rule in pairs)
-    except (TypeError, ValueError):
-        raise RuleError(
-            f"rules={rules!r} is neither a dict {{where: rule}} nor a list of pairs (where, rule)."
-        ) from None
-    for where, rule in entries:
-        if not isinstance(rule, Rule):
-            raise RuleError(
-                f"rules[{where!r}] is {rule!r}, not a rule such as lrpkeras.rules.ZPlus()."
-            )
-        if not (isinstance(where, str | type) or _is_range(where)):
-            raise RuleError(
-                f"{where!r} is no place for a rule: use a layer name or glob, a layer class, a "
-                "node kind, a position, or a range of depth (low, high)."
-            )
-    return entries
-
-
-def _is_range(where: Any) -> bool:
-    """Tell whether a place is a range of depth."""
-    numbers = isinstance(where, tuple) and all(isinstance(x, int | float) for x in where)
-    return numbers and len(where) == 2
 
 
 def preset_to_config(preset: Preset) -> dict[str, Any]:

@@ -38,20 +38,20 @@ def dense_of(layer: Callable, shape: Sequence[int]) -> Dense:
 
 def zero(d: Dense, x: Vector) -> Matrix:
     """Bach et al. 2015, eq. 56: x_i w_ij / z_j, and 0 where z_j = 0."""
-    z = d.output(x)
+    z, w, x = d.output(x).tolist(), d.w.tolist(), x.tolist()
 
     def share(i: int, j: int) -> float:
-        return x[i] * d.w[i, j] / z[j] if z[j] != 0 else 0.0
+        return x[i] * w[i][j] / z[j] if z[j] != 0 else 0.0
 
     return _matrix(d, share)
 
 
 def epsilon(d: Dense, x: Vector, e: float) -> Matrix:
     """Bach et al. 2015, eq. 58: x_i w_ij / (z_j + e sign z_j), sign 0 = +1."""
-    z = d.output(x)
+    z, w, x = d.output(x).tolist(), d.w.tolist(), x.tolist()
 
     def share(i: int, j: int) -> float:
-        return x[i] * d.w[i, j] / (z[j] + e if z[j] >= 0 else z[j] - e)
+        return x[i] * w[i][j] / (z[j] + e if z[j] >= 0 else z[j] - e)
 
     return _matrix(d, share)
 
@@ -62,14 +62,15 @@ def alpha_beta(d: Dense, x: Vector, alpha: float, beta: float) -> Matrix:
     alpha (x_i w_ij)+ / (sum_i (x_i w_ij)+ + b_j+) - beta (x_i w_ij)- / (sum_i (x_i w_ij)- + b_j-),
     and 0 / 0 = 0.
     """
-    plus, minus = [max(b, 0.0) for b in d.b], [min(b, 0.0) for b in d.b]
-    for j in range(len(d.b)):
+    w, b, x = d.w.tolist(), d.b.tolist(), x.tolist()
+    plus, minus = [max(bias, 0.0) for bias in b], [min(bias, 0.0) for bias in b]
+    for j in range(len(b)):
         for i in range(len(x)):
-            plus[j] += max(x[i] * d.w[i, j], 0.0)
-            minus[j] += min(x[i] * d.w[i, j], 0.0)
+            plus[j] += max(x[i] * w[i][j], 0.0)
+            minus[j] += min(x[i] * w[i][j], 0.0)
 
     def share(i: int, j: int) -> float:
-        message = x[i] * d.w[i, j]
+        message = x[i] * w[i][j]
         if message > 0:
             return alpha * message / plus[j]
         return -beta * message / minus[j] if message < 0 else 0.0
@@ -89,9 +90,10 @@ def flat(d: Dense, x: Vector) -> Matrix:
 
 def box(d: Dense, x: Vector, low: Vector, high: Vector) -> Matrix:
     """Montavon et al. 2017, eq. 13: x_i w_ij - low_i w_ij+ - high_i w_ij- over its sum; 0 / 0 = 0."""
+    w, x, low, high = d.w.tolist(), x.tolist(), low.tolist(), high.tolist()
 
     def message(i: int, j: int) -> float:
-        return x[i] * d.w[i, j] - low[i] * max(d.w[i, j], 0.0) - high[i] * min(d.w[i, j], 0.0)
+        return x[i] * w[i][j] - low[i] * max(w[i][j], 0.0) - high[i] * min(w[i][j], 0.0)
 
     total = [sum(message(i, j) for i in range(len(x))) for j in range(len(d.b))]
     return _matrix(d, lambda i, j: message(i, j) / total[j] if total[j] != 0 else 0.0)
@@ -104,4 +106,4 @@ def gradient(d: Dense, x: Vector) -> Matrix:
 
 def _matrix(d: Dense, share: Callable[[int, int], float]) -> Matrix:
     inputs, outputs = d.w.shape
-    return np.array([[share(i, j) for j in range(outputs)] for i in range(inputs)])
+    return np.array([[share(i, j) for j in range(outputs)] for i in range(inputs)], "float64")

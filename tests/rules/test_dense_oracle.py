@@ -28,7 +28,6 @@ RULES: dict[str, tuple[Rule, Formula]] = {
     "zero": (Zero(), oracle.zero),
     "epsilon": (Epsilon(0.1), lambda d, x: oracle.epsilon(d, x, 0.1)),
     "z plus": (ZPlus(), alpha_beta(1, 0)),
-    "alpha 1, beta 0": (AlphaBeta(1, 0), alpha_beta(1, 0)),
     "alpha 2, beta 1": (AlphaBeta(2, 1), alpha_beta(2, 1)),
     "alpha 0.5, beta -0.5": (AlphaBeta(0.5, -0.5), alpha_beta(0.5, -0.5)),
     "flat": (Flat(), oracle.flat),

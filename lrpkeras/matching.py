@@ -1,0 +1,74 @@
+"""Which nodes a *where* means: names, classes, kinds, positions, depths."""
+
+from __future__ import annotations
+
+import fnmatch
+
+from lrpkeras.graph.graph import Graph
+from lrpkeras.graph.nodes import KINDS, Affine, Linear, Node
+from lrpkeras.graph.operations import Dense, Einsum
+
+Where = str | type | tuple[float, float]
+
+POSITIONS = ("first", "last", "conv", "dense")
+
+
+class Matcher:
+    """Decides whether a *where* means a node of one graph; positions are looked up once."""
+
+    def __init__(self, graph: Graph) -> None:
+        linear = [node.name for node in graph if isinstance(node, Linear)]
+        last = max(len(linear) - 1, 1)
+        self.depth = {name: index / last for index, name in enumerate(linear)}
+        self.first = _first(graph)
+        self.last = _last(graph)
+
+    def __call__(self, where: Where, node: Node) -> bool:
+        """Tell whether `where` means `node`."""
+        if isinstance(where, tuple):
+            low, high = where
+            return node.name in self.depth and low <= self.depth[node.name] <= high
+        if isinstance(where, type):
+            if issubclass(where, Node):
+                return isinstance(node, where)
+            return node.layer_class is not None and issubclass(node.layer_class, where)
+        if where in POSITIONS:
+            return self._at(where, node)
+        if where in KINDS:
+            return isinstance(node, KINDS[where])
+        return any(fnmatch.fnmatchcase(name, where) for name in (node.name, *node.layers))
+
+    def _at(self, position: str, node: Node) -> bool:
+        if position == "first":
+            return node.name in self.first
+        if position == "last":
+            return node.name in self.last
+        if isinstance(node, Affine):
+            return (position == "dense") == (len(node.shape) <= 2)
+        if not isinstance(node, Linear):
+            return False
+        return (position == "dense") == isinstance(node.operation, Dense | Einsum)
+
+
+def _first(graph: Graph) -> set[str]:
+    """Linear nodes with no linear node before them, and the affine nodes in front of these."""
+    behind: dict[str, bool] = {}
+    first = set()
+    for node in graph:
+        linear_above = any(behind[name] for name in node.inputs)
+        behind[node.name] = linear_above or isinstance(node, Linear)
+        if isinstance(node, Linear | Affine) and not linear_above:
+            first.add(node.name)
+    return first
+
+
+def _last(graph: Graph) -> set[str]:
+    """Linear nodes with no linear node behind them."""
+    consumers = graph.consumers()
+    ahead: dict[str, bool] = {}
+    last = set()
+    for node in reversed(list(graph)):
+        ahead[node.name] = any(ahead[c.name] or isinstance(c, Linear) for c in consumers[node.name])
+        if isinstance(node, Linear) and not ahead[node.name]:
+            last.add(node.name)
+    return last
