@@ -77,7 +77,7 @@ def run(graph: Graph, rules: dict | Rule | Preset, *inputs: np.ndarray, vanishes
     """
     if not isinstance(rules, Preset):
         table = rules if isinstance(rules, dict) else {"Linear": rules, "Affine": rules}
-        rules = Preset("test", tuple(table.items()))
+        rules = Preset(tuple(table.items()), "test")
     program = Program(graph, rules.assign(graph), vanishes=vanishes)
     arrays = [backend.constant(x.astype(graph.dtype)) for x in inputs]
     return Run(program, program.forward(arrays))

@@ -71,10 +71,10 @@ def transpose(operation: Operation, x: Tensor) -> Tensor:
 @register(numpy.Swapaxes)
 def swap_axes(operation: Operation, x: Tensor) -> Tensor:
     """Two axes exchanged."""
-    axes = np.swapaxes(np.arange(x.rank)[None], 0, 0)[0]
+    axes = list(range(x.rank))
     one, two = operation.axis1 % x.rank, operation.axis2 % x.rank
     axes[one], axes[two] = two, one
-    return _transposed(x, tuple(axes.tolist()))
+    return _transposed(x, tuple(axes))
 
 
 @register(numpy.Moveaxis)

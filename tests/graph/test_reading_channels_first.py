@@ -56,7 +56,6 @@ def test_channels_first_is_channels_last_transposed(name):
     last, first = make(data_format="channels_last"), make(data_format="channels_first")
     x = np.random.default_rng(5).normal(size=(2, *shape))
     last(x)
-    keras.config.set_image_data_format("channels_last")
     first.build((None, shape[-1], *shape[:-1]))
     for target, source in zip(first.variables, last.variables, strict=True):
         target.assign(source + 0.1)
@@ -75,3 +74,18 @@ def test_batch_normalization_of_the_first_axis_broadcasts_behind_it():
     )
     assert graph["bn"].scale.shape == (4, 1, 1)
     assert graph["bn"].axis == 1
+
+
+@pytest.fixture
+def images_channels_first():
+    """Let Keras take images for channels-first."""
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.usefixtures("images_channels_first")
+def test_rescaling_scales_the_first_axis_of_channels_first_images():
+    layer = L.Rescaling([0.5, 2.0], [1.0, 0.0])
+    x = np.random.default_rng(5).normal(size=(3, 2, 4, 5))
+    np.testing.assert_allclose(evaluate(layer, x), np.asarray(layer(x)), rtol=1e-12)

@@ -128,6 +128,20 @@ class UnknownOperation(keras.Operation):
             ),
             ["'inner'", "training=True"],
         ),
+        (layers.UpSampling2D(2, interpolation="bilinear"), ["bilinear", "'nearest'"]),
+        (lambda x: ops.take(x, [0, 7], axis=1), ["size 4"]),
+        (lambda x: ops.take(x, ops.cast(x[:, 0, 0], "int32"), axis=1), ["int32"]),
+        (lambda x: ops.take(x, [0, 1]), ["samples"]),
+        (lambda x: ops.stack([x, np.ones((1, 4, 3), "float32")], axis=1), ["constants"]),
+        (lambda x: ops.repeat(x, [1, 2, 3], axis=2), ["some entries"]),
+        (lambda x: ops.average(x, axis=2, weights=np.ones(3)), ["weighted"]),
+        (lambda x: ops.max(x, axis=1, initial=0.0), ["initial"]),
+        (lambda x: ops.dot(np.ones((2, 4)), x), ["on the left"]),
+        (lambda x: ops.matmul(x, np.ones((1, 3, 2))), ["rank 3"]),
+        (lambda x: ops.einsum("abc,cd", x, np.ones((3, 2))), ["with an output"]),
+        (lambda x: x * np.ones((2, 4, 3)), ["one sample"]),
+        (lambda x: ops.add(x, x[:, 0]), ["samples against features"]),
+        (lambda x: ops.conv(x, x[0, :2, :, None]), ["batch"]),
         (lambda x: layers.ReLU(threshold=0.5, max_value=0.2)(x), ["monotonic"]),
     ],
 )
@@ -164,6 +178,10 @@ def test_a_size_unknown_because_of_a_refused_layer_is_not_reported_too():
         lambda x: x[:, 1],
         lambda x: layers.Add()([x, ops.mean(x, axis=1, keepdims=True)]),
         lambda x: x * np.ones((4, 1)),
+        lambda x: ops.split(x, [1, 2], axis=1)[0],
+        lambda x: ops.unstack(x, 3, axis=1)[0],
+        lambda x: ops.take(x, [0, 1], axis=1),
+        lambda x: ops.reshape(x, (-1, 6)),
     ],
 )
 def test_sizes_that_must_be_known_are_asked_for(function):
@@ -255,6 +273,18 @@ def test_arithmetic_on_whole_numbers_is_refused():
 
 def test_a_constant_that_keras_adds_along_another_axis_is_refused():
     refused(lambda x: x + np.ones((3, 1)), "along axis", shape=(3, 3))
+
+
+def test_a_nested_model_that_keras_squeezes_for_is_refused():
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(2)], name="inner")
+    inputs = keras.Input((4, 1))
+    model = keras.Model(inputs, inner(inputs))
+    with pytest.raises(UnsupportedLayerError, match="'inner'.*axis"):
+        keras_reader.read(model)
+
+
+def test_truth_values_as_an_output_are_refused():
+    refused(lambda x: ops.not_equal(x, 0), "truth values")
 
 
 def test_subclassed_models_are_refused_with_what_to_do():
