@@ -29,7 +29,8 @@ PRESETS = (
 """What explains them, in the order of the rows."""
 
 # A smaller figure than usual, so that its letters can be read where a page shrinks it.
-SCALE, DPI = 0.6, 110
+SCALE, DPI = 0.6, 80
+CLIP = 99.5  # percentile of a row's |R|: few pixels would pale all others
 
 Array = NDArray[Any]
 
@@ -79,10 +80,11 @@ class Demo:
     def picture(self) -> Any:
         """Draw the images in the first row and a row of heatmaps for each preset."""
         maps = {name.replace("_", "\n", 1): row.relevance for name, row in self.rows.items()}
-        figure, panels = plot.grid(maps, self.data.images, titles=self._titles(), clip=99.5)
+        drawn: tuple[Any, Any] = plot.grid(maps, self.data.images, titles=self._titles(), clip=CLIP)
+        figure, panels = drawn
         figure.set_size_inches(figure.get_size_inches() * SCALE)
         for bar in set(figure.axes) - set(panels.flat):
-            bar.yaxis.label.set_size("xx-small")
+            bar.set_ylabel("relevance,\nclipped", fontsize="small")
         return figure
 
     def save(self, path: str | os.PathLike) -> None:
@@ -110,11 +112,12 @@ HEADER = f"""\
 {"positive relevance":>45}{"all relevance":>21}
 {"preset":27}{"in object":>9}{"chance":>9}{"start":>9}{"= inputs":>10}{"+ sinks":>9}  ledger"""
 
-NOTES = """\
+NOTES = f"""\
 in object: share of the positive relevance that lies in the object, mean over images.
 chance: the object's share of the image.
 sinks: what the rules give to biases, epsilon and the like, each counted by its own formula.
 *: what is passed back is the gradient, the ledger is of that; it decomposes no output.
+Colours: red for the class, blue against it, clipped at percentile {CLIP:g} of a row's |R| > 0.
 The maps of epsilon and input_x_gradient are equal on a ReLU network, up to epsilon."""
 
 

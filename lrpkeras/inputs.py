@@ -98,16 +98,12 @@ class Intake:
     def check_values(
         self, arrays: Sequence[Array], input_range: tuple[float, float] | None = None
     ) -> None:
-        """Raise `InputError` where a value is NaN, infinite, or not of the input's type or range."""
+        """Raise `InputError` where a value is NaN, infinite, or not of the input's type, range."""
         types = [spec.dtype for spec in keras.tree.flatten(self.structure)]
         for array, name, dtype in zip(arrays, self.names, types, strict=True):
             values = _plain(array)
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                bad = int(values.size - np.isfinite(values).sum())
-                raise InputError(
-                    f"Input {name!r} holds {bad} NaN or infinite values; a map of them would be "
-                    "NaN everywhere. Replace them first."
-                )
+            if values.dtype.kind == "f":
+                _check_finite(values, name, self.dtype)
             if not keras.backend.is_float_dtype(dtype):
                 _check_whole(values, name, dtype)
             if input_range is not None:
@@ -152,6 +148,16 @@ def _joined(structure: Any, like: Any, arrays: Iterator[Array]) -> Any:
         parts = [_joined(inner, part, arrays) for inner, part in zip(structure, like, strict=True)]
         return tuple(parts) if isinstance(like, tuple) else parts
     return next(arrays)
+
+
+def _check_finite(values: np.ndarray, name: str, dtype: str) -> None:
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(values.astype(dtype))
+    if not finite.all():
+        raise InputError(
+            f"Input {name!r} holds {int(np.sum(~finite))} NaN or infinite values (in {dtype}); a "
+            "map of them would be NaN everywhere. Replace them first."
+        )
 
 
 def _check_whole(values: np.ndarray, name: str, dtype: str) -> None:

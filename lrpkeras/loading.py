@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import keras
+from keras.src.saving.serialization_lib import SafeModeScope
 
 from lrpkeras.errors import ModelError
 
@@ -29,7 +30,9 @@ def load_model(path: str | os.PathLike) -> keras.Model:
             f"{', '.join(ENDINGS)}."
         )
     try:
-        return keras.saving.load_model(file, compile=False, safe_mode=True)
+        # The scope as well: the argument yields to keras.config.enable_unsafe_deserialization().
+        with SafeModeScope(True):
+            return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:
         raise ModelError(
             f"{os.fspath(path)!r} could not be loaded: {type(error).__name__}: {error}\n"

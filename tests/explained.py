@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
-from lrpkeras import backend, presets
+from lrpkeras import backend
 from lrpkeras.canonize import canonize
 from lrpkeras.graph import keras_reader
 from lrpkeras.graph.facts import with_facts
@@ -47,7 +47,7 @@ class Run:
 
     @property
     def sinks(self) -> dict[str, float]:
-        """What each sink took in the last backward pass, over all nodes; those that took nothing not."""
+        """What each sink took in the last backward pass, over all nodes, if it took anything."""
         total: dict[str, float] = {}
         for entry in self.entries:
             for sink, value in entry.sinks.items():

@@ -89,7 +89,10 @@ def flat(d: Dense, x: Vector) -> Matrix:
 
 
 def box(d: Dense, x: Vector, low: Vector, high: Vector) -> Matrix:
-    """Montavon et al. 2017, eq. 13: x_i w_ij - low_i w_ij+ - high_i w_ij- over its sum; 0 / 0 = 0."""
+    """Montavon et al. 2017, eq. 13: x_i w_ij - low_i w_ij+ - high_i w_ij- over its sum over i.
+
+    0 / 0 = 0.
+    """
     w, x, low, high = d.w.tolist(), x.tolist(), low.tolist(), high.tolist()
 
     def message(i: int, j: int) -> float:

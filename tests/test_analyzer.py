@@ -5,10 +5,12 @@ import json
 import keras
 import numpy as np
 import pytest
-from keras import layers as L
+from keras import layers
+from keras.src.saving import serialization_lib
 from linear_layers import float64, randomized
 
 import lrpkeras
+from lrpkeras.errors import ModelError
 from lrpkeras.rules import AlphaBeta, Box, Epsilon, Flat, ZPlus
 
 X = np.random.default_rng(1).normal(size=(3, 6, 6, 2)).astype("float32")
@@ -17,11 +19,11 @@ V = np.random.default_rng(2).normal(size=(5, 4)).astype("float32").astype("float
 
 def conv_net(activation="softmax", head="head"):
     inputs = keras.Input((6, 6, 2), name="image")
-    x = L.Conv2D(3, 3, padding="same", use_bias=False, name="conv1")(inputs)
-    x = L.ReLU(name="relu1")(L.BatchNormalization(name="bn1")(x))
-    x = L.Conv2D(4, 3, activation="relu", name="conv2")(x)
-    x = L.Flatten(name="flat")(L.MaxPooling2D(name="pool")(x))
-    return randomized(keras.Model(inputs, L.Dense(3, activation=activation, name=head)(x)))
+    x = layers.Conv2D(3, 3, padding="same", use_bias=False, name="conv1")(inputs)
+    x = layers.ReLU(name="relu1")(layers.BatchNormalization(name="bn1")(x))
+    x = layers.Conv2D(4, 3, activation="relu", name="conv2")(x)
+    x = layers.Flatten(name="flat")(layers.MaxPooling2D(name="pool")(x))
+    return randomized(keras.Model(inputs, layers.Dense(3, activation=activation, name=head)(x)))
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +39,9 @@ def same(got, want, tolerance=1e-6):
 
 def two_heads(as_dict=False):
     inputs = keras.Input((4,), name="x")
-    shared = L.Dense(5, activation="relu", name="shared")(inputs)
-    left = L.Dense(2, activation="softmax", name="left")(shared)
-    right = L.Dense(3, name="right")(shared)
+    shared = layers.Dense(5, activation="relu", name="shared")(inputs)
+    left = layers.Dense(2, activation="softmax", name="left")(shared)
+    right = layers.Dense(3, name="right")(shared)
     outputs = {"left": left, "right": right} if as_dict else [left, right]
     return randomized(keras.Model(inputs, outputs)), inputs, left, right
 
@@ -76,7 +78,7 @@ def test_a_hidden_layer_is_explained_as_the_model_that_ends_there(model, layer):
 def test_evidence_for_a_class_of_negative_logit_is_positive_from_a_unit_start(initial):
     """R_i = x_i w_i / z * R: from R = z it is x_i w_i, from R = sign z it is x_i w_i / |z|."""
     with float64():
-        head = L.Dense(2, use_bias=False)
+        head = layers.Dense(2, use_bias=False)
         model = keras.Sequential([keras.Input((4,), dtype="float64"), head])
     head.set_weights([np.random.default_rng(0).normal(size=(4, 2))])
     z = model.predict(V, verbose=0)
@@ -92,7 +94,7 @@ def test_evidence_for_a_class_of_negative_logit_is_positive_from_a_unit_start(in
 def test_a_rule_that_splits_by_sign_gets_a_start_of_plus_one(initial):
     """z+: R_i = (x_i w_i)+ / sum (x w)+ * R: the sign of R is that of the start."""
     with float64():
-        head = L.Dense(2, use_bias=False)
+        head = layers.Dense(2, use_bias=False)
         model = keras.Sequential([keras.Input((4,), dtype="float64"), head])
     head.set_weights([np.random.default_rng(0).normal(size=(4, 2))])
     positive = np.maximum(V * head.get_weights()[0][:, 0], 0)
@@ -124,7 +126,9 @@ def test_contrast_is_the_model_whose_head_weights_are_contrasted(preset):
 
 def test_contrast_without_a_dense_head_says_what_else_there_is():
     inputs = keras.Input((6, 6, 2))
-    model = keras.Model(inputs, L.GlobalAveragePooling2D(name="pool")(L.Conv2D(3, 3)(inputs)))
+    model = keras.Model(
+        inputs, layers.GlobalAveragePooling2D(name="pool")(layers.Conv2D(3, 3)(inputs))
+    )
     with pytest.raises(lrpkeras.LrpError, match=r"contrast.*'pool'.*initial='logit'"):
         lrpkeras.Analyzer(model, initial="contrast")
 
@@ -134,7 +138,7 @@ def test_overrides_by_name_class_kind_position_and_depth_go_before_the_preset(mo
         model,
         rules={
             "bn1": Epsilon(0.1),
-            L.Dense: AlphaBeta(2, 1),
+            layers.Dense: AlphaBeta(2, 1),
             (0.4, 0.6): Flat(),
         },
     )
@@ -173,9 +177,9 @@ def test_the_first_convolution_of_resnet50_is_found_behind_its_padding():
 
 def test_first_is_found_behind_rescaling():
     inputs = keras.Input((6, 6, 2))
-    x = L.Rescaling(2.0, offset=-1.0)(inputs)
-    x = L.Conv2D(3, 3, name="conv1")(L.ZeroPadding2D()(x))
-    model = keras.Model(inputs, L.Flatten()(L.Conv2D(3, 3, name="conv2")(x)))
+    x = layers.Rescaling(2.0, offset=-1.0)(inputs)
+    x = layers.Conv2D(3, 3, name="conv1")(layers.ZeroPadding2D()(x))
+    model = keras.Model(inputs, layers.Flatten()(layers.Conv2D(3, 3, name="conv2")(x)))
     rules = lrpkeras.Analyzer(model).rules
     assert rules["conv1"] == Flat()
     assert rules["conv2"] == ZPlus()
@@ -185,10 +189,10 @@ def test_first_is_found_behind_rescaling():
 
 def test_first_is_found_inside_a_nested_model_and_in_every_branch():
     inner_input = keras.Input((6, 6, 2))
-    inner = keras.Model(inner_input, L.Conv2D(3, 3, padding="same", name="conv")(inner_input))
+    inner = keras.Model(inner_input, layers.Conv2D(3, 3, padding="same", name="conv")(inner_input))
     inputs = keras.Input((6, 6, 2))
-    x = L.Concatenate()([inner(inputs), L.Conv2D(2, 1, name="side")(inputs)])
-    x = L.Flatten()(L.Conv2D(3, 3, name="after")(x))
+    x = layers.Concatenate()([inner(inputs), layers.Conv2D(2, 1, name="side")(inputs)])
+    x = layers.Flatten()(layers.Conv2D(3, 3, name="after")(x))
     rules = lrpkeras.Analyzer(keras.Model(inputs, x)).rules
     flat = {name for name, rule in rules.items() if rule == Flat()}
     assert flat == {f"{inner.name}/conv", "side"}
@@ -203,7 +207,7 @@ def test_first_is_found_inside_a_nested_model_and_in_every_branch():
         {
             "preset": "zero",
             "initial": "unit",
-            "rules": {"conv2": Epsilon(0.5), L.Dense: ZPlus(), (0.0, 0.6): Flat()},
+            "rules": {"conv2": Epsilon(0.5), layers.Dense: ZPlus(), (0.0, 0.6): Flat()},
         },
         {"preset": lrpkeras.presets.get("epsilon", epsilon=0.1), "initial": "contrast"},
         {"rules": [("first", Box(np.full(2, -6.0), np.full(2, 6.0)))]},
@@ -226,5 +230,65 @@ def test_a_file_is_explained_like_the_model_in_it(model, tmp_path, ending):
     path = tmp_path / f"model{ending}"
     model.save(path)
     want = lrpkeras.Analyzer(model)(X).numpy()
-    for given in (path, str(path)):
-        same(lrpkeras.Analyzer(given)(X), want)
+    same(lrpkeras.Analyzer(path if ending == ".h5" else str(path))(X), want)
+
+
+def saved(path, *layers_):
+    model = keras.Sequential([keras.Input((4,)), *layers_])
+    model.save(path)
+    return path
+
+
+def truncated(path):
+    content = saved(path, layers.Dense(3)).read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def text(path):
+    path.write_text("no model at all")
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.hdf5"])
+@pytest.mark.parametrize("spoil", [truncated, text])
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_files_that_are_broken_are_refused(tmp_path, name, spoil):
+    spoil(tmp_path / name)
+    with pytest.raises(ModelError, match=f"{name}' could not be loaded"):
+        lrpkeras.Analyzer(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing.keras", "There is no model file .*missing.keras"),
+        ("model.onnx", "must end in .keras"),
+        ("model", "must end in .keras"),
+        ("", "model file"),
+    ],
+)
+def test_files_that_are_no_models_are_refused(tmp_path, name, words):
+    for other in ("model.onnx", "model"):
+        (tmp_path / other).write_text("")
+    with pytest.raises(ModelError, match=words):
+        lrpkeras.Analyzer(tmp_path / name)
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_code_in_a_file_is_never_run(tmp_path, ending):
+    ran = tmp_path / "ran"
+    code = eval(f"lambda x: (open({str(ran)!r}, 'w').close(), x)[1]")
+    path = saved(
+        tmp_path / f"model.{ending}", layers.Lambda(code, output_shape=(4,)), layers.Dense(2)
+    )
+    ran.unlink(missing_ok=True)
+    with pytest.raises(ModelError, match="Lambda.*replace them"):
+        lrpkeras.Analyzer(path)
+    assert not ran.exists()
+
+
+def test_safe_mode_stays_on_where_it_was_switched_off_for_all(tmp_path):
+    path = saved(tmp_path / "model.keras", layers.Lambda(lambda x: x), layers.Dense(2))
+    # What keras.config.enable_unsafe_deserialization does, undone at the end.
+    with serialization_lib.SafeModeScope(False), pytest.raises(ModelError, match="Lambda"):
+        lrpkeras.Analyzer(path)

@@ -5,8 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import Input, Model, Sequential
-from keras import layers as L
+from keras import Input, Model, Sequential, layers
 from linear_layers import float64, randomized
 
 import lrpkeras
@@ -21,20 +20,20 @@ def model():
     """BatchNormalization before and after an activation, a nested block, a skip connection."""
     with float64():
         inputs = Input((6, 6, 2), name="image", dtype="float64")
-        x = L.Conv2D(3, 3, padding="same", use_bias=False, name="conv1")(inputs)
-        x = L.ReLU(name="relu1")(L.BatchNormalization(name="bn1")(x))
+        x = layers.Conv2D(3, 3, padding="same", use_bias=False, name="conv1")(inputs)
+        x = layers.ReLU(name="relu1")(layers.BatchNormalization(name="bn1")(x))
         block = Sequential(
             [
                 Input((6, 6, 3), dtype="float64"),
-                L.Conv2D(3, 3, padding="same", activation="relu", name="conv"),
-                L.BatchNormalization(name="bn"),
+                layers.Conv2D(3, 3, padding="same", activation="relu", name="conv"),
+                layers.BatchNormalization(name="bn"),
             ],
             name="block",
         )
-        x = L.Add(name="add")([x, block(x)])
-        x = L.Conv2D(4, 3, name="conv2")(L.Dropout(0.5, name="drop")(x))
-        x = L.Flatten(name="flat")(L.MaxPooling2D(name="pool")(x))
-        return randomized(Model(inputs, L.Dense(3, activation="softmax", name="head")(x)))
+        x = layers.Add(name="add")([x, block(x)])
+        x = layers.Conv2D(4, 3, name="conv2")(layers.Dropout(0.5, name="drop")(x))
+        x = layers.Flatten(name="flat")(layers.MaxPooling2D(name="pool")(x))
+        return randomized(Model(inputs, layers.Dense(3, activation="softmax", name="head")(x)))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +72,6 @@ def test_targets_go_with_their_samples_whatever_the_batches(analyzer):
 
 def hidden_by_gradient(model, names, x, target):
     """h * d logit / dh at a layer's output h, by running layer by layer on a tape."""
-    logits = Model(model.inputs, model.get_layer("flat").output)
     kernel, bias = model.get_layer("head").get_weights()
     block = model.get_layer("block")
     found = {}
@@ -120,7 +118,7 @@ def test_relevance_at_hidden_layers_is_what_the_ledger_books(model, preset):
 
 
 @pytest.mark.parametrize(
-    ("layers", "names"),
+    ("wanted", "names"),
     [
         (None, []),
         ("conv1", ["conv1"]),
@@ -132,8 +130,8 @@ def test_relevance_at_hidden_layers_is_what_the_ledger_books(model, preset):
         ("block/conv:relu", ["block/conv:relu"]),
     ],
 )
-def test_layers_are_named_as_in_the_model_or_by_globs(analyzer, layers, names):
-    got = analyzer.explain(X[:1], 0, layers=layers, verbose=0).layers
+def test_layers_are_named_as_in_the_model_or_by_globs(analyzer, wanted, names):
+    got = analyzer.explain(X[:1], 0, layers=wanted, verbose=0).layers
     assert [name for name in got if "input" not in name] == names
 
 
@@ -143,7 +141,7 @@ def test_a_folded_batch_norm_has_the_relevance_of_the_layer_that_took_it_in(anal
 
 
 @pytest.mark.parametrize(
-    ("layers", "words"),
+    ("wanted", "words"),
     [
         ("conv3", "'conv3' names no layer.*did you mean 'conv2'"),
         (["conv1", "block/con"], "'block/con' names no layer.*'block/conv'"),
@@ -151,9 +149,9 @@ def test_a_folded_batch_norm_has_the_relevance_of_the_layer_that_took_it_in(anal
         ("", "'' names no layer"),
     ],
 )
-def test_unknown_layer_names_are_refused_with_near_misses(analyzer, layers, words):
+def test_unknown_layer_names_are_refused_with_near_misses(analyzer, wanted, words):
     with pytest.raises(LrpError, match=words):
-        analyzer.explain(X, layers=layers, verbose=0)
+        analyzer.explain(X, layers=wanted, verbose=0)
 
 
 def test_layers_that_the_explained_output_does_not_need_are_refused(model):
@@ -163,7 +161,7 @@ def test_layers_that_the_explained_output_does_not_need_are_refused(model):
 
 def test_relevance_is_zero_at_an_input_that_the_output_does_not_read():
     a, b = Input((3,), name="a"), Input((2,), name="b")
-    model = Model([a, b], [L.Dense(2, name="left")(a), L.Dense(2, name="right")(b)])
+    model = Model([a, b], [layers.Dense(2, name="left")(a), layers.Dense(2, name="right")(b)])
     analyzer = lrpkeras.Analyzer(model, "zero", output="left")
     got = analyzer.explain([np.ones((4, 3)), np.ones((4, 2))], 0, verbose=0)
     np.testing.assert_array_equal(got.relevance[1], np.zeros((4, 2)))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from explained import assert_close, rewritten, run
-from keras import layers as L
+from keras import layers
 from linear_layers import LAYERS, float64, lazy, randomized
 
 from lrpkeras import Analyzer, presets
@@ -33,7 +33,7 @@ def gradient(model: keras.Model, x: np.ndarray, target: int | None = None) -> np
 
 
 def explained(model: keras.Model, preset: str, x: np.ndarray, target: int) -> np.ndarray:
-    """What the preset gives for one logit, step by step: nothing is traced, as small nets are many."""
+    """What the preset gives for one logit, step by step and without tracing."""
     rules = presets.get(preset)
     made = run(rewritten(model), rules, x)
     start = np.zeros((1, *made.output.shape))
@@ -48,40 +48,42 @@ def analyzed(model: keras.Model, preset: str, x: np.ndarray, target: int) -> np.
 
 def relus(y):
     """The ReLU family, one behind the other, each where the last one left something negative."""
-    y = L.LeakyReLU(negative_slope=0.3)(y)
-    y = L.PReLU(shared_axes=[1, 2])(y)
-    y = L.BatchNormalization()(y)
-    return L.Activation("relu")(y)
+    y = layers.LeakyReLU(negative_slope=0.3)(y)
+    y = layers.PReLU(shared_axes=[1, 2])(y)
+    y = layers.BatchNormalization()(y)
+    return layers.Activation("relu")(y)
 
 
 def residual(y):
-    branch = L.BatchNormalization()(L.Conv2D(2, 3, padding="same", use_bias=False)(y))
-    return L.ReLU()(L.Add()([branch, y]))
+    branch = layers.BatchNormalization()(layers.Conv2D(2, 3, padding="same", use_bias=False)(y))
+    return layers.ReLU()(layers.Add()([branch, y]))
 
 
 def preactivated(y):
     """Normalization, ReLU, convolution, as in ResNet V2 and DenseNet, behind a concatenation."""
-    branch = L.Conv2D(3, 3, padding="same")(L.ReLU()(L.BatchNormalization()(y)))
-    y = L.Concatenate()([y, branch])
-    y = L.AveragePooling2D(2)(L.Conv2D(2, 1)(L.ReLU()(L.BatchNormalization()(y))))
-    return L.ReLU()(L.BatchNormalization()(y))
+    branch = layers.Conv2D(3, 3, padding="same")(layers.ReLU()(layers.BatchNormalization()(y)))
+    y = layers.Concatenate()([y, branch])
+    y = layers.AveragePooling2D(2)(
+        layers.Conv2D(2, 1)(layers.ReLU()(layers.BatchNormalization()(y)))
+    )
+    return layers.ReLU()(layers.BatchNormalization()(y))
 
 
 def unfolded(y):
     """A normalization between pooling and a sum: it cannot be folded."""
-    normed = L.BatchNormalization()(L.MaxPooling2D(3, 1, padding="same")(y))
-    return L.Subtract()([normed, y]) * 0.5 + L.Average()([y, normed])
+    normed = layers.BatchNormalization()(layers.MaxPooling2D(3, 1, padding="same")(y))
+    return layers.Subtract()([normed, y]) * 0.5 + layers.Average()([y, normed])
 
 
 def moved(y):
-    y = L.ZeroPadding2D(((1, 0), (0, 2)))(L.UpSampling2D(2)(y))
-    y = L.Permute((2, 1, 3))(L.Cropping2D(1)(y))
+    y = layers.ZeroPadding2D(((1, 0), (0, 2)))(layers.UpSampling2D(2)(y))
+    y = layers.Permute((2, 1, 3))(layers.Cropping2D(1)(y))
     return y[:, ::-1, 1:] - 1.5
 
 
 def extrema(y):
-    other = L.Conv2D(2, 1)(y)
-    return L.Minimum()([L.Maximum()([y, other]), 0.2 * other])
+    other = layers.Conv2D(2, 1)(y)
+    return layers.Minimum()([layers.Maximum()([y, other]), 0.2 * other])
 
 
 def chain(*makers: Callable) -> Callable:
@@ -103,18 +105,20 @@ NETS: dict[str, Callable] = {
     "moves": moved,
     "extrema": extrema,
     "max pooling": chain(
-        lazy(L.MaxPooling2D, 3, 2, padding="same"), lazy(L.Conv2D, 2, 2)
+        lazy(layers.MaxPooling2D, 3, 2, padding="same"), lazy(layers.Conv2D, 2, 2)
     ),
     "average pooling": chain(
-        lazy(L.AveragePooling2D, (2, 3), 1, padding="same"), lazy(L.Conv2D, 2, 2)
+        lazy(layers.AveragePooling2D, (2, 3), 1, padding="same"), lazy(layers.Conv2D, 2, 2)
     ),
-    "global max": chain(lazy(L.GlobalMaxPooling2D)),
-    "global average": chain(lazy(L.GlobalAveragePooling2D, keepdims=True)),
+    "global max": chain(lazy(layers.GlobalMaxPooling2D)),
+    "global average": chain(lazy(layers.GlobalAveragePooling2D, keepdims=True)),
     "separable": chain(
-        lazy(L.SeparableConv2D, 3, 3, padding="same"), lazy(L.BatchNormalization), lazy(L.ReLU)
+        lazy(layers.SeparableConv2D, 3, 3, padding="same"),
+        lazy(layers.BatchNormalization),
+        lazy(layers.ReLU),
     ),
     "rescaled": chain(
-        lazy(L.Rescaling, 0.5, -0.1), lazy(L.Conv2D, 2, 2, activation="leaky_relu")
+        lazy(layers.Rescaling, 0.5, -0.1), lazy(layers.Conv2D, 2, 2, activation="leaky_relu")
     ),
 }
 
@@ -123,8 +127,8 @@ def net(middle: Callable) -> keras.Model:
     """An input, a convolution, what is tested, and a dense head."""
     with float64():
         x = keras.Input((6, 5, 2), dtype="float64")
-        y = middle(L.Conv2D(2, 2, activation="relu")(x))
-        model = keras.Model(x, L.Dense(3)(L.Flatten()(y)))
+        y = middle(layers.Conv2D(2, 2, activation="relu")(x))
+        model = keras.Model(x, layers.Dense(3)(layers.Flatten()(y)))
     return randomized(model)
 
 
@@ -156,35 +160,37 @@ def test_an_analyzer_gives_the_same_three_numbers(name):
 NO_TAPE = ("channels first", "conv2d grouped", "conv1d grouped", "conv3d grouped", "conv3d dilated")
 
 
-@pytest.mark.parametrize("name", [n for n in LAYERS if not n.startswith(NO_TAPE) and "first" not in n])
+@pytest.mark.parametrize(
+    "name", [n for n in LAYERS if not n.startswith(NO_TAPE) and "first" not in n]
+)
 def test_zero_is_input_times_gradient_for_every_linear_layer(name):
     make, shape = LAYERS[name]
     with float64():
         x = keras.Input(shape, dtype="float64")
-        y = L.Reshape((-1,))(L.LeakyReLU()(make()(x)))
-        model = randomized(keras.Model(x, L.Dense(2)(y)))
+        y = layers.Reshape((-1,))(layers.LeakyReLU()(make()(x)))
+        model = randomized(keras.Model(x, layers.Dense(2)(y)))
     x = data(shape)
     slope = gradient(model, x, 1)
     assert_close(explained(model, "zero", x, 1), x * slope, TOLERANCE)
 
 
 def squeezed(y):
-    gate = L.Dense(2, activation="sigmoid")(L.GlobalAveragePooling2D(keepdims=True)(y))
-    return L.Multiply()([y, gate])
+    gate = layers.Dense(2, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(y))
+    return layers.Multiply()([y, gate])
 
 
 CURVED: dict[str, Callable] = {
     **{
-        name: chain(lazy(L.Conv2D, 2, 2), lazy(L.Activation, name))
+        name: chain(lazy(layers.Conv2D, 2, 2), lazy(layers.Activation, name))
         for name in (
             "sigmoid", "tanh", "gelu", "silu", "elu", "selu", "softplus", "relu6", "exponential",
             "hard_sigmoid", "hard_silu", "mish", "softsign", "celu", "log_sigmoid", "tanh_shrink",
             "soft_shrink", "hard_shrink", "squareplus", "sparse_plus",
         )
     },
-    "shifted relu": chain(lazy(L.Conv2D, 2, 2), lazy(L.ReLU, 2.0, 0.1, 0.3)),
+    "shifted relu": chain(lazy(layers.Conv2D, 2, 2), lazy(layers.ReLU, 2.0, 0.1, 0.3)),
     "squeeze and excitation": squeezed,
-    "product": lambda y: L.Multiply()([y, L.Conv2D(2, 1)(y), L.Conv2D(2, 1)(y)]),
+    "product": lambda y: layers.Multiply()([y, layers.Conv2D(2, 1)(y), layers.Conv2D(2, 1)(y)]),
     "square": lambda y: y * y,
 }  # fmt: skip
 
@@ -227,7 +233,7 @@ APPLICATIONS = {
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_zero_is_input_times_gradient_on_the_networks_of_the_field(name):
     build, size = APPLICATIONS[name]
-    with float64():
+    with float64(inputs=True):
         model = build(
             weights=None,
             input_shape=(size, size, 3),
@@ -248,7 +254,7 @@ def unsettle(model: keras.Model) -> None:
     """
     rng = np.random.default_rng(1)
     for layer in model.layers:
-        if isinstance(layer, L.BatchNormalization):
+        if isinstance(layer, layers.BatchNormalization):
             shape = layer.moving_mean.shape
             layer.moving_mean.assign(rng.normal(0, 0.3, shape))
             layer.moving_variance.assign(rng.uniform(0.5, 1.5, shape))

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers as L
+from keras import layers
 from linear_layers import float64, randomized
 
 import lrpkeras
@@ -21,11 +21,11 @@ ROUNDING = {"rtol": 1e-5, "atol": 1e-6}
 def model():
     """A small network with BatchNormalization, a skip connection and a pooling."""
     inputs = keras.Input((6, 6, 3), name="image")
-    x = L.Conv2D(4, 3, padding="same", use_bias=False)(inputs)
-    x = L.ReLU()(L.BatchNormalization()(x))
-    x = L.Add()([x, L.Conv2D(4, 3, padding="same", activation="relu")(x)])
-    x = L.GlobalAveragePooling2D()(L.MaxPooling2D()(x))
-    return randomized(keras.Model(inputs, L.Dense(3, activation="softmax")(x)))
+    x = layers.Conv2D(4, 3, padding="same", use_bias=False)(inputs)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.Add()([x, layers.Conv2D(4, 3, padding="same", activation="relu")(x)])
+    x = layers.GlobalAveragePooling2D()(layers.MaxPooling2D()(x))
+    return randomized(keras.Model(inputs, layers.Dense(3, activation="softmax")(x)))
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def linear(structure):
     For the rule `zero`, relevance of input i for class t is x_i w_it: no other path is needed.
     """
     a, b, c = (keras.Input((n,), name=name) for n, name in ((3, "a"), (2, "b"), (1, "c")))
-    joined = L.Concatenate()([a, b, c])
-    return randomized(keras.Model(structure(a, b, c), L.Dense(4, name="head")(joined)))
+    joined = layers.Concatenate()([a, b, c])
+    return randomized(keras.Model(structure(a, b, c), layers.Dense(4, name="head")(joined)))
 
 
 def expected(model, target):
@@ -112,7 +112,7 @@ def test_a_tuple_for_a_model_that_takes_a_list_comes_back_as_a_tuple():
 @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x], lambda x: (x,)])
 def test_a_model_of_one_input_takes_the_array_and_a_list_of_it(declare, wrap):
     inputs = keras.Input((3,))
-    model = keras.Model(declare(inputs), L.Dense(2, use_bias=False, name="head")(inputs))
+    model = keras.Model(declare(inputs), layers.Dense(2, use_bias=False, name="head")(inputs))
     relevance = lrpkeras.Analyzer(model, "zero")(wrap(A), target=1)
     keras.tree.assert_same_structure(relevance, wrap(A))
     weights = model.get_layer("head").get_weights()[0][:, 1]
@@ -120,7 +120,7 @@ def test_a_model_of_one_input_takes_the_array_and_a_list_of_it(declare, wrap):
 
 
 def test_rows_of_plain_numbers_are_a_batch():
-    model = keras.Sequential([keras.Input((3,)), L.Dense(2, use_bias=False, name="head")])
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, use_bias=False, name="head")])
     relevance = lrpkeras.Analyzer(model, "zero")([[1, 2, 3]], target=0)
     weights = model.get_layer("head").get_weights()[0][:, 0]
     np.testing.assert_allclose(relevance, [weights * [1, 2, 3]], **ROUNDING)
@@ -149,8 +149,8 @@ def test_bfloat16_tensors_are_taken(analyzer):
 
 def test_a_model_of_uint8_images_takes_them():
     inputs = keras.Input((3,), dtype="uint8")
-    head = L.Dense(2, use_bias=False, name="head")
-    model = keras.Model(inputs, head(L.Rescaling(1 / 255)(inputs)))
+    head = layers.Dense(2, use_bias=False, name="head")
+    model = keras.Model(inputs, head(layers.Rescaling(1 / 255)(inputs)))
     x = np.array([[0, 128, 255]], "uint8")
     relevance = lrpkeras.Analyzer(model, "zero")(x, target=1)
     weights = head.get_weights()[0][:, 1]
@@ -160,7 +160,7 @@ def test_a_model_of_uint8_images_takes_them():
 def test_a_float64_model_is_explained_in_float64():
     with float64():
         model = randomized(
-            keras.Sequential([keras.Input((3,), dtype="float64"), L.Dense(2, name="head")])
+            keras.Sequential([keras.Input((3,), dtype="float64"), layers.Dense(2, name="head")])
         )
     x = A.astype("float64") / 3
     relevance = lrpkeras.Analyzer(model, "zero")(x, target=1)
@@ -192,6 +192,14 @@ def test_container_and_batch_size_make_no_difference(model, preset):
         assert np.abs(way - reference).max() <= 1e-5 * scale
 
 
+def test_xla_explains_every_batch_size_as_without_it(model, analyzer):
+    compiled = lrpkeras.Analyzer(model, jit_compile=True)
+    for target in (None, [[0, 2]] * 5):
+        want = analyzer(X, target).numpy()
+        got = compiled.explain(X, target, batch_size=3, verbose=0).relevance
+        assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
+
+
 @pytest.mark.parametrize("labelled", [False, True])
 def test_a_dataset_of_several_inputs_is_nested_like_its_elements(labelled):
     model = linear(STRUCTURES["dict"])
@@ -206,7 +214,7 @@ def test_a_dataset_of_unknown_length_is_explained():
     def rows():
         yield from A
 
-    model = keras.Sequential([keras.Input((3,)), L.Dense(2, use_bias=False, name="head")])
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, use_bias=False, name="head")])
     data = tf.data.Dataset.from_generator(rows, output_signature=tf.TensorSpec((3,), "float32"))
     relevance = lrpkeras.Analyzer(model, "zero").explain(data.batch(3), 0, verbose=0).relevance
     np.testing.assert_allclose(

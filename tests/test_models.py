@@ -1,11 +1,10 @@
-"""Whole models of every make, in float64: the rule `zero` is input x gradient, and ledgers close."""
+"""Whole models of every make, in float64: `zero` is input x gradient, and ledgers close."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers as L
-from keras import ops
+from keras import layers, ops
 from linear_layers import float64, randomized
 
 import lrpkeras
@@ -17,70 +16,70 @@ def image(*shape):
 
 def conv1d():
     inputs = image(12, 3)
-    x = L.Conv1D(4, 3, padding="causal", activation="relu")(inputs)
-    x = L.BatchNormalization()(L.Conv1D(4, 3, strides=2, padding="same")(x))
-    x = L.MaxPooling1D()(L.ReLU()(x))
-    return inputs, L.Dense(3)(L.GlobalAveragePooling1D()(x))
+    x = layers.Conv1D(4, 3, padding="causal", activation="relu")(inputs)
+    x = layers.BatchNormalization()(layers.Conv1D(4, 3, strides=2, padding="same")(x))
+    x = layers.MaxPooling1D()(layers.ReLU()(x))
+    return inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(x))
 
 
 def conv3d():
     inputs = image(5, 6, 5, 2)
-    x = L.Conv3D(3, 2, padding="same", use_bias=False)(inputs)
-    x = L.ReLU()(L.BatchNormalization()(x))
-    x = L.Conv3D(3, 2, strides=(2, 2, 1), activation="relu")(x)
-    return inputs, L.Dense(3)(L.GlobalAveragePooling3D()(x))
+    x = layers.Conv3D(3, 2, padding="same", use_bias=False)(inputs)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.Conv3D(3, 2, strides=(2, 2, 1), activation="relu")(x)
+    return inputs, layers.Dense(3)(layers.GlobalAveragePooling3D()(x))
 
 
 def u_net():
     inputs = image(8, 8, 2)
-    down = L.Conv2D(3, 3, padding="same", activation="relu")(inputs)
-    deep = L.Conv2D(4, 3, padding="same", activation="relu")(L.MaxPooling2D()(down))
-    up = L.Conv2DTranspose(3, 3, strides=2, padding="same", activation="relu")(deep)
-    x = L.Concatenate()([down, up, L.UpSampling2D()(deep)])
-    return inputs, L.Conv2D(3, 1)(L.BatchNormalization()(L.ReLU()(x)))
+    down = layers.Conv2D(3, 3, padding="same", activation="relu")(inputs)
+    deep = layers.Conv2D(4, 3, padding="same", activation="relu")(layers.MaxPooling2D()(down))
+    up = layers.Conv2DTranspose(3, 3, strides=2, padding="same", activation="relu")(deep)
+    x = layers.Concatenate()([down, up, layers.UpSampling2D()(deep)])
+    return inputs, layers.Conv2D(3, 1)(layers.BatchNormalization()(layers.ReLU()(x)))
 
 
 def pre_activated():
     """BatchNormalization after a sum, folded through its ReLU into what follows."""
     inputs = image(6, 6, 3)
-    x = L.Conv2D(4, 3, padding="same")(inputs)
-    y = L.ReLU()(L.BatchNormalization()(x))
-    x = L.Add()([x, L.Conv2D(4, 3, padding="same")(y)])
-    x = L.ReLU()(L.BatchNormalization()(x))
-    return inputs, L.Dense(3)(L.GlobalAveragePooling2D()(x))
+    x = layers.Conv2D(4, 3, padding="same")(inputs)
+    y = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.Add()([x, layers.Conv2D(4, 3, padding="same")(y)])
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    return inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))
 
 
 def separable():
     """Separable and grouped convolutions, `same` pooling, a sum that no ReLU follows."""
     inputs = image(7, 6, 4)
-    x = L.SeparableConv2D(6, 3, padding="same", use_bias=False)(inputs)
-    x = L.ReLU()(L.BatchNormalization()(x))
-    y = L.MaxPooling2D(3, 2, padding="same")(L.DepthwiseConv2D(3, padding="same")(x))
-    x = L.Add()([y, L.Conv2D(6, 1, strides=2, groups=2, padding="same")(x)])
-    return inputs, L.Dense(3)(L.GlobalMaxPooling2D()(x))
+    x = layers.SeparableConv2D(6, 3, padding="same", use_bias=False)(inputs)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    y = layers.MaxPooling2D(3, 2, padding="same")(layers.DepthwiseConv2D(3, padding="same")(x))
+    x = layers.Add()([y, layers.Conv2D(6, 1, strides=2, groups=2, padding="same")(x)])
+    return inputs, layers.Dense(3)(layers.GlobalMaxPooling2D()(x))
 
 
 def rescaled():
     inputs = image(6, 6, 3)
-    x = L.Rescaling(0.5, offset=-0.3)(inputs)
-    x = L.Conv2D(4, 3, strides=2, activation="relu")(L.ZeroPadding2D()(x))
-    return inputs, L.Dense(3)(L.Flatten()(L.Cropping2D(((0, 1), (1, 0)))(x)))
+    x = layers.Rescaling(0.5, offset=-0.3)(inputs)
+    x = layers.Conv2D(4, 3, strides=2, activation="relu")(layers.ZeroPadding2D()(x))
+    return inputs, layers.Dense(3)(layers.Flatten()(layers.Cropping2D(((0, 1), (1, 0)))(x)))
 
 
 def operators():
     """Operators between layers, branches by slicing, maximum of two branches."""
     inputs = image(6, 4)
     left, right = inputs[:, :, :2], inputs[:, :, 2:] * 2.0 - 1.0
-    x = ops.maximum(L.Dense(4)(left), L.Dense(4)(right)) + L.Dense(4)(inputs) / 3.0
+    x = ops.maximum(layers.Dense(4)(left), layers.Dense(4)(right)) + layers.Dense(4)(inputs) / 3.0
     x = ops.transpose(ops.relu(x), (0, 2, 1))
-    return inputs, L.Dense(3)(ops.reshape(x, (-1, 24)))
+    return inputs, layers.Dense(3)(ops.reshape(x, (-1, 24)))
 
 
 def shared():
     """A layer called three times, once on its own output."""
     inputs = image(6)
-    layer = L.Dense(6, activation="relu")
-    return inputs, L.Dense(3)(L.Add()([layer(layer(inputs)), layer(inputs)]))
+    layer = layers.Dense(6, activation="relu")
+    return inputs, layers.Dense(3)(layers.Add()([layer(layer(inputs)), layer(inputs)]))
 
 
 MODELS = {
@@ -132,10 +131,10 @@ def test_the_ledger_closes_and_the_forward_pass_is_the_models(name, preset):
 def siamese():
     a, b = image(6, 6, 1), image(6, 6, 1)
     tower_input = image(6, 6, 1)
-    x = L.Conv2D(3, 3, use_bias=False)(tower_input)
-    x = L.ReLU()(L.BatchNormalization()(x))
-    tower = keras.Model(tower_input, L.Flatten()(x), name="tower")
-    return [a, b], L.Dense(2)(L.Subtract()([tower(a), tower(b)])), tower
+    x = layers.Conv2D(3, 3, use_bias=False)(tower_input)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    tower = keras.Model(tower_input, layers.Flatten()(x), name="tower")
+    return [a, b], layers.Dense(2)(layers.Subtract()([tower(a), tower(b)])), tower
 
 
 def test_towers_that_share_weights_each_get_the_relevance_of_their_input():
@@ -158,8 +157,8 @@ def test_shared_towers_are_as_two_towers_of_equal_weights(preset):
         for index, twin in enumerate(twins):
             twin.set_weights(tower.get_weights())
             twin.name = f"twin{index}"
-        head = L.Dense(2)
-        split = keras.Model(inputs, head(L.Subtract()([twins[0](a), twins[1](b)])))
+        head = layers.Dense(2)
+        split = keras.Model(inputs, head(layers.Subtract()([twins[0](a), twins[1](b)])))
         head.set_weights(model.layers[-1].get_weights())
     x = [batch_for(model), batch_for(model)[::-1]]
     explained = [lrpkeras.Analyzer(m, preset)(x, 1) for m in (model, split)]
@@ -171,8 +170,8 @@ def blocks(nest):
     """Two blocks and a head, each block flat or a model of its own, one inside the other."""
 
     def block(x, filters, inner=None):
-        x = L.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-        x = L.ReLU()(L.BatchNormalization()(x))
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
         return x if inner is None else inner(x)
 
     def second(x):
@@ -190,7 +189,7 @@ def blocks(nest):
     inputs = image(6, 6, 2)
     first = lambda x: block(x, 3, second)  # noqa: E731 - handed on, never named in a traceback
     x = first(inputs) if nest == "flat" else nested((6, 6, 2), first)(inputs)
-    return inputs, L.Dense(3)(L.GlobalAveragePooling2D()(x))
+    return inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))
 
 
 @pytest.mark.parametrize("nest", ["functional", "sequential"])
@@ -210,9 +209,11 @@ def test_nested_models_are_explained_as_the_flat_one(nest, preset):
 def test_images_of_any_size_are_explained_by_one_trace():
     with float64():
         inputs = image(None, None, 3)
-        x = L.Conv2D(4, 3, padding="same", activation="relu")(inputs)
-        x = L.Conv2D(4, 3, strides=2, padding="same", activation="relu")(L.MaxPooling2D()(x))
-        model = randomized(keras.Model(inputs, L.Dense(3)(L.GlobalAveragePooling2D()(x))))
+        x = layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)
+        x = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu")(
+            layers.MaxPooling2D()(x)
+        )
+        model = randomized(keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
     analyzer = lrpkeras.Analyzer(model, "zero")
     for size in ((12, 12), (9, 14)):
         x = np.random.default_rng(0).normal(size=(2, *size, 3))
@@ -223,7 +224,7 @@ def test_images_of_any_size_are_explained_by_one_trace():
 def test_a_float64_model_of_a_float32_input_passes_its_own_check():
     """The policy alone was set: the model itself rounds its input to float32."""
     with float64():
-        model = randomized(keras.Sequential([keras.Input((4,)), L.Dense(3)]))
+        model = randomized(keras.Sequential([keras.Input((4,)), layers.Dense(3)]))
     assert model.inputs[0].dtype == "float32"
     x = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
     got = lrpkeras.Analyzer(model, "zero")(x, 1)
@@ -234,7 +235,7 @@ def test_a_mixed_precision_model_is_explained_in_float32():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = randomized(keras.Sequential([keras.Input((4,)), L.Dense(3, use_bias=False)]))
+        model = randomized(keras.Sequential([keras.Input((4,)), layers.Dense(3, use_bias=False)]))
     finally:
         keras.config.set_dtype_policy(before)
     x = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers as L
+from keras import layers
 from linear_layers import float64, randomized
 
 import lrpkeras
@@ -22,9 +22,9 @@ FACTORS = np.random.default_rng(3).normal(size=(4, CLASSES))
 def vector_net(classes, activation=None):
     with float64():
         inputs = keras.Input((6,), dtype="float64")
-        x = L.Dense(8, activation="relu")(inputs)
-        x = L.Add()([x, L.Dense(8, activation="relu")(x)])
-        return randomized(keras.Model(inputs, L.Dense(classes, activation=activation)(x)))
+        x = layers.Dense(8, activation="relu")(inputs)
+        x = layers.Add()([x, layers.Dense(8, activation="relu")(x)])
+        return randomized(keras.Model(inputs, layers.Dense(classes, activation=activation)(x)))
 
 
 def without_head(model):
@@ -49,8 +49,8 @@ def analyzer(logits):
 def segmentation():
     with float64():
         inputs = keras.Input((4, 5, 2), dtype="float64")
-        x = L.Conv2D(3, 3, padding="same", activation="relu")(inputs)
-        return randomized(keras.Model(inputs, L.Conv2D(3, 1)(x)))
+        x = layers.Conv2D(3, 3, padding="same", activation="relu")(inputs)
+        return randomized(keras.Model(inputs, layers.Conv2D(3, 1)(x)))
 
 
 def input_x_gradient(model, x, factors):
@@ -147,11 +147,11 @@ def test_all_classes_are_as_many_calls(analyzer):
 
 
 def test_hidden_relevance_has_the_target_axis_too(analyzer):
-    layers = ["*dense*"]
-    several = analyzer.explain(X, [[2, 9]] * 4, layers=layers, verbose=0).layers
+    names = ["*dense*"]
+    several = analyzer.explain(X, [[2, 9]] * 4, layers=names, verbose=0).layers
     assert several
     for i, target in enumerate((2, 9)):
-        single = analyzer.explain(X, target, layers=layers, verbose=0).layers
+        single = analyzer.explain(X, target, layers=names, verbose=0).layers
         for name, array in single.items():
             close(several[name][:, i], array)
 

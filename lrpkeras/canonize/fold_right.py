@@ -42,7 +42,8 @@ def fold_right(graph: Graph, *, plain: bool = False) -> Graph:
     plain
         Only folds that a plain layer can hold: no gates, and no bias but a vector.
     """
-    for node in list(graph):
+    # From the outputs up: where a later one is gone, an earlier one may reach a linear node.
+    for node in reversed(list(graph)):
         norm = graph.nodes.get(node.name)
         if isinstance(norm, Affine) and norm.batch_norm:
             ends = linear_ends(graph, norm)

@@ -135,8 +135,8 @@ class _Tolerant(_Reader):
     def graph(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Graph:
         """Return what was read, with all that cannot be written opaque."""
         nodes = {node.name: self._writable(node) for node in self.draft.nodes.values()}
-        names = [tuple(x.name for x in tensors) for tensors in (inputs, outputs)]
-        return drop_inert(Graph(nodes, *names, dtype=self.draft.dtype)).sorted()
+        starts, ends = (tuple(x.name for x in tensors) for tensors in (inputs, outputs))
+        return drop_inert(Graph(nodes, starts, ends, dtype=self.draft.dtype)).sorted()
 
     def _writable(self, node: Node) -> Node:
         """Make opaque what holds a kernel or normalizes but is not one call of a plain layer."""

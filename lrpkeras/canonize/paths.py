@@ -9,7 +9,7 @@ import numpy as np
 
 from lrpkeras import backend
 from lrpkeras.graph.graph import Graph
-from lrpkeras.graph.nodes import Activation, Affine, AveragePool, Linear, Node, Route
+from lrpkeras.graph.nodes import Activation, Affine, AveragePool, Gate, Linear, Node, Route
 from lrpkeras.graph.operations import Einsum
 
 # Stands for a size that is unknown until run time; which channel goes where does not depend on it.
@@ -47,7 +47,8 @@ def linear_ends(graph: Graph, norm: Affine) -> list[Path] | str:
 
 
 def _is_relu(node: Node) -> bool:
-    return isinstance(node, Activation) and node.function.name == "relu"
+    relu = isinstance(node, Activation) and node.function.name == "relu"
+    return relu and not isinstance(node, Gate)
 
 
 def channel_map(norm: Affine, path: Path) -> tuple[np.ndarray, bool] | str:

@@ -128,13 +128,16 @@ CHANGES: dict[type, Callable[[Any, Parts], Change]] = {
 class _Writer:
     """The visitor that calls new layers where the old model called its own.
 
-    `made` holds the new layers by old layer and by what the edits say of it.
+    `made` holds the new layers by old layer and by what the edits say of it. What is inside the
+    second copy of a nested model is not shared with the first, since Keras could not save that;
+    `copy` tells them apart.
     """
 
     edits: Edits
     root: keras.Model
     made: dict[tuple, Any] = field(default_factory=dict)
     copies: list[tuple[Any, Any, Change | None]] = field(default_factory=list)
+    copy: str = ""
 
     def __post_init__(self) -> None:
         changed = {path: _digest(change) for path, change in self.edits.changes.items()}
@@ -146,11 +149,14 @@ class _Writer:
         """Return the new layer, model or operation for a call of the old one at `path`."""
         prefix = path + "/" if path else ""
         marks = {p: m for p, m in self.marks.items() if p == path or p.startswith(prefix)}
-        key = (id(old), frozenset((p[len(path) :], m) for p, m in marks.items()))
+        owner = (self.copy, id(old))
+        key = (*owner, frozenset((p[len(path) :], m) for p, m in marks.items()))
         if key not in self.made:
-            number = sum(known[0] == id(old) for known in self.made)
-            name = old.name if number == 0 else self._free_name(old.name)
+            first = all(known[:2] != owner for known in self.made)
+            name, outer = old.name if first else self._free_name(old.name), self.copy
+            self.copy = outer if first else name
             self.made[key] = self._make(old, path, prefix, name)
+            self.copy = outer
         return self.made[key]
 
     def _make(self, old: Any, path: str, prefix: str, name: str) -> Any:
@@ -219,7 +225,7 @@ def _digest(change: Change) -> bytes:
     digest = blake2b()
     for name, array in change.weights.items():
         digest.update(f"{name}{array.shape}{array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(array.tobytes())
     return digest.digest()
 
 

@@ -84,6 +84,8 @@ def _repeated(x: Tensor, shape: tuple[int, ...]) -> Tensor:
             continue
         if x.shape[axis] is None:
             raise UnknownSize(f"whether a constant fits axis {axis} is only known at run time")
+        if x.shape[axis] != 1:
+            raise Refusal(f"a constant of shape {shape} does not broadcast against {x.shape}")
         x = x.then(Route, "repeat", move=Repeat(axis, size))
     return x
 

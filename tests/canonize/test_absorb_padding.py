@@ -36,9 +36,7 @@ CASES = {
         layers.ZeroPadding2D(((0, 1), (0, 1))),
         layers.DepthwiseConv2D(3, strides=2, depth_multiplier=2),
     ),
-    "2d-separable": lambda: chain(
-        (8, 8, 3), layers.ZeroPadding2D(1), layers.SeparableConv2D(4, 3)
-    ),
+    "2d-separable": lambda: chain((8, 8, 3), layers.ZeroPadding2D(1), layers.SeparableConv2D(4, 3)),
     "2d-dilated-grouped": lambda: chain(
         (9, 9, 4), layers.ZeroPadding2D(2), layers.Conv2D(6, 3, groups=2, dilation_rate=2)
     ),
@@ -46,7 +44,10 @@ CASES = {
         (7, 7, 3), layers.ZeroPadding2D(1), layers.Conv2D(4, 3, strides=2, padding="same")
     ),
     "2d-twice": lambda: chain(
-        (8, 8, 3), layers.ZeroPadding2D(1), layers.ZeroPadding2D(((0, 2), (1, 0))), layers.Conv2D(4, 3)
+        (8, 8, 3),
+        layers.ZeroPadding2D(1),
+        layers.ZeroPadding2D(((0, 2), (1, 0))),
+        layers.Conv2D(4, 3),
     ),
     "3d": lambda: chain(
         (5, 6, 4, 2), layers.ZeroPadding3D(((1, 0), (2, 1), (0, 1))), layers.Conv3D(3, 2)
@@ -94,7 +95,9 @@ def test_a_shared_padding_stays_for_the_consumer_that_cannot_absorb_it(rewritten
 
 
 def test_padding_at_the_output_stays(rewritten):
-    graph = rewritten(chain((6, 6, 3), layers.Conv2D(4, 3), layers.ZeroPadding2D(1)), absorb_padding)
+    graph = rewritten(
+        chain((6, 6, 3), layers.Conv2D(4, 3), layers.ZeroPadding2D(1)), absorb_padding
+    )
     assert len(pads(graph)) == 1
 
 

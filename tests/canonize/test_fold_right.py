@@ -119,7 +119,11 @@ THROUGH = {
         [lambda: layers.GlobalAveragePooling2D(keepdims=True), lambda: layers.Conv2D(2, 1)],
         VECTOR,
     ),
-    "average": ((6, 6, 3), [lambda: layers.AveragePooling2D(2), lambda: layers.Conv2D(2, 2)], VECTOR),
+    "average": (
+        (6, 6, 3),
+        [lambda: layers.AveragePooling2D(2), lambda: layers.Conv2D(2, 2)],
+        VECTOR,
+    ),
     "average-same": (
         (5, 5, 3),
         [lambda: layers.AveragePooling2D(3, 2, padding="same"), lambda: layers.Conv2D(2, 2)],
@@ -140,7 +144,11 @@ THROUGH = {
         [lambda: layers.Reshape((2, 8, 3)), lambda: layers.Conv2D(2, 2)],
         VECTOR,
     ),
-    "permute": ((4, 5, 3), [lambda: layers.Permute((2, 1, 3)), lambda: layers.Conv2D(2, 2)], VECTOR),
+    "permute": (
+        (4, 5, 3),
+        [lambda: layers.Permute((2, 1, 3)), lambda: layers.Conv2D(2, 2)],
+        VECTOR,
+    ),
     "channels-to-positions-and-back": (
         (4, 5, 3),
         [
@@ -152,7 +160,11 @@ THROUGH = {
     ),
     "upsampling": ((3, 3, 2), [layers.UpSampling2D, lambda: layers.Conv2D(2, 2)], VECTOR),
     "repeat": ((3,), [lambda: layers.RepeatVector(4), lambda: layers.Conv1D(2, 2)], VECTOR),
-    "slice": ((6, 6, 3), [lambda: lambda x: x[:, ::2, 1:, 1:], lambda: layers.Conv2D(2, 2)], VECTOR),
+    "slice": (
+        (6, 6, 3),
+        [lambda: lambda x: x[:, ::2, 1:, 1:], lambda: layers.Conv2D(2, 2)],
+        VECTOR,
+    ),
     "padding": ((4, 4, 3), [lambda: layers.ZeroPadding2D(1), lambda: layers.Conv2D(2, 3)], MAP),
     "padding-flatten": (
         (4, 4, 3),
@@ -161,7 +173,11 @@ THROUGH = {
     ),
     "padding-average": (
         (4, 4, 3),
-        [lambda: layers.ZeroPadding2D(1), lambda: layers.AveragePooling2D(2), lambda: layers.Conv2D(2, 2)],
+        [
+            lambda: layers.ZeroPadding2D(1),
+            lambda: layers.AveragePooling2D(2),
+            lambda: layers.Conv2D(2, 2),
+        ],
         MAP,
     ),
     "dropout": ((4, 4, 3), [lambda: layers.Dropout(0.5), lambda: layers.Conv2D(2, 2)], VECTOR),

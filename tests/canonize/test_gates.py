@@ -149,6 +149,22 @@ def test_two_relus_of_one_norm_are_two_gates(rewritten, norms):
     assert len(gates(graph)) == 2
 
 
+def test_a_norm_reaches_a_convolution_through_the_place_of_a_later_norm(rewritten, norms):
+    model = chain((6, 6, 3), BN(), layers.ReLU(), BN(), layers.Conv2D(2, 3, padding="same"))
+    graph = rewritten(model, fold_right)
+    assert not norms(graph)
+    assert len(gates(graph)) == 1
+
+
+def test_a_gate_in_the_way_keeps_the_norm_before_it(rewritten, norms):
+    inputs = keras.Input((6, 6, 3))
+    x = BN(name="first")(inputs)
+    gated = layers.Conv2D(2, 3)(layers.ReLU()(BN()(x)))
+    graph = rewritten(keras.Model(inputs, [gated, layers.Conv2D(2, 3)(x)]), fold_right)
+    assert [norm.name for norm in norms(graph)] == ["first"]
+    assert len(gates(graph)) == 1
+
+
 @pytest.mark.parametrize("sizes", [(4, 5), (7, 6)])
 def test_unknown_sizes_with_same_padding_fold(sizes, rewritten, norms):
     stack = BN(), layers.ReLU(), layers.Conv2D(2, 3, strides=2, padding="same")

@@ -164,8 +164,5 @@ def test_softmax_behind_a_reshape_stays_where_another_node_reads_it(close, evalu
     twice = Route(name="twice", inputs=("head", "head"), shape=(None, 12), move=Concatenate(1))
     both = Graph({**graph.nodes, "twice": twice}, ("x",), ("reshape", "twice"))
     x = np.random.default_rng(1).normal(size=(4, 5))
-    for actual, expected in zip(
-        evaluate(strip_head(both), [x]), evaluate(both, [x]), strict=True
-    ):
+    for actual, expected in zip(evaluate(strip_head(both), [x]), evaluate(both, [x]), strict=True):
         close(actual, expected)
-

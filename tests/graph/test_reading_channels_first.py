@@ -86,6 +86,6 @@ def images_channels_first():
 
 @pytest.mark.usefixtures("images_channels_first")
 def test_rescaling_scales_the_first_axis_of_channels_first_images():
-    layer = L.Rescaling([0.5, 2.0], [1.0, 0.0])
+    layer = L.Rescaling([0.5, 2.0], 1.0)
     x = np.random.default_rng(5).normal(size=(3, 2, 4, 5))
     np.testing.assert_allclose(evaluate(layer, x), np.asarray(layer(x)), rtol=1e-12)

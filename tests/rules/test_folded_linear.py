@@ -4,14 +4,14 @@ A gate leaves the layer linear in m x, m = 1[s x + t > 0], with weights `s_i w_i
 `b_j + sum_i w_ij m_i t_i`: relu(s x + t) = s m x + m t. The oracle works on exactly these.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 import oracle
 import pytest
 from explained import assert_close, linear_nodes, rewritten, run
-from keras import layers as L
+from keras import layers
 from linear_layers import float64, lazy, randomized
 
 from lrpkeras import ledger
@@ -28,20 +28,34 @@ RULES: dict[str, tuple[Rule, Callable]] = {
 
 # What stands between the normalization (and its ReLU) and the end; the last layer is linear.
 BEHIND: dict[str, tuple[list[Callable], tuple[int, ...]]] = {
-    "dense": ([lazy(L.Dense, 4)], (6,)),
-    "conv that pads": ([lazy(L.Conv2D, 3, 3, padding="same")], (4, 3, 4)),
-    "conv that does not": ([lazy(L.Conv2D, 3, 2)], (3, 4, 4)),
-    "strided": ([lazy(L.Conv2D, 2, 3, strides=2, padding="same")], (5, 4, 4)),
-    "grouped": ([lazy(L.Conv2D, 4, 2, groups=2, padding="same")], (3, 3, 4)),
-    "depthwise": ([lazy(L.DepthwiseConv2D, 2, depth_multiplier=2, padding="same")], (3, 3, 4)),
-    "transposed": ([lazy(L.Conv2DTranspose, 2, 3, strides=2, padding="same")], (2, 3, 4)),
-    "conv1d": ([lazy(L.Conv1D, 3, 3, padding="causal")], (5, 4)),
-    "padding": ([lazy(L.ZeroPadding2D, ((1, 0), (0, 2))), lazy(L.Conv2D, 2, 2)], (2, 3, 4)),
-    "cropping": ([lazy(L.Cropping2D, 1), lazy(L.Conv2D, 3, 2, padding="same")], (4, 5, 4)),
-    "average pooling": ([lazy(L.AveragePooling2D, 2), lazy(L.Conv2D, 3, 1)], (4, 4, 4)),
-    "global average": ([lazy(L.GlobalAveragePooling2D), lazy(L.Dense, 3)], (3, 2, 4)),
-    "flatten": ([lazy(L.Flatten), lazy(L.Dense, 3)], (2, 2, 4)),
+    "dense": ([lazy(layers.Dense, 4)], (6,)),
+    "conv that pads": ([lazy(layers.Conv2D, 3, 3, padding="same")], (4, 3, 4)),
+    "conv that does not": ([lazy(layers.Conv2D, 3, 2)], (3, 4, 4)),
+    "strided": ([lazy(layers.Conv2D, 2, 3, strides=2, padding="same")], (5, 4, 4)),
+    "grouped": ([lazy(layers.Conv2D, 4, 2, groups=2, padding="same")], (3, 3, 4)),
+    "depthwise": ([lazy(layers.DepthwiseConv2D, 2, depth_multiplier=2, padding="same")], (3, 3, 4)),
+    "transposed": ([lazy(layers.Conv2DTranspose, 2, 3, strides=2, padding="same")], (2, 3, 4)),
+    "conv1d": ([lazy(layers.Conv1D, 3, 3, padding="causal")], (5, 4)),
+    "padding": (
+        [lazy(layers.ZeroPadding2D, ((1, 0), (0, 2))), lazy(layers.Conv2D, 2, 2)],
+        (2, 3, 4),
+    ),
+    "cropping": (
+        [lazy(layers.Cropping2D, 1), lazy(layers.Conv2D, 3, 2, padding="same")],
+        (4, 5, 4),
+    ),
+    "average pooling": ([lazy(layers.AveragePooling2D, 2), lazy(layers.Conv2D, 3, 1)], (4, 4, 4)),
+    "global average": ([lazy(layers.GlobalAveragePooling2D), lazy(layers.Dense, 3)], (3, 2, 4)),
+    "flatten": ([lazy(layers.Flatten), lazy(layers.Dense, 3)], (2, 2, 4)),
 }
+
+UNPOOLED = [name for name in BEHIND if "average" not in name]
+
+
+def places(names: Iterable[str]) -> list[tuple[str, bool]]:
+    """All layers behind signed inputs, and a few behind inputs known not to be negative."""
+    few = ("dense", "conv that pads", "transposed", "average pooling")
+    return [*((name, False) for name in names), *((name, True) for name in few if name in names)]
 
 
 def normalized(name: str, *, relu: bool, positive: bool) -> tuple[keras.Model, dict]:
@@ -52,9 +66,9 @@ def normalized(name: str, *, relu: bool, positive: bool) -> tuple[keras.Model, d
     makers, shape = BEHIND[name]
     with float64():
         x = keras.Input(shape, dtype="float64")
-        norm, path = L.BatchNormalization(name="norm"), [make() for make in makers]
-        y = norm(L.ReLU(name="source")(x) if positive else x)
-        y = L.ReLU(name="gate")(y) if relu else y
+        norm, path = layers.BatchNormalization(name="norm"), [make() for make in makers]
+        y = norm(layers.ReLU(name="source")(x) if positive else x)
+        y = layers.ReLU(name="gate")(y) if relu else y
         for layer in path:
             y = layer(y)
         model = keras.Model(x, y)
@@ -79,7 +93,7 @@ def through(path: list[keras.Layer]) -> Callable:
     return call
 
 
-def scale_and_shift(norm: L.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
+def scale_and_shift(norm: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
     variance, mean = norm.moving_variance.numpy(), norm.moving_mean.numpy()
     s = norm.gamma.numpy() / np.sqrt(variance + norm.epsilon)
     return s, norm.beta.numpy() - mean * s
@@ -89,7 +103,7 @@ def gated(parts: dict, x: np.ndarray) -> tuple[oracle.Dense, np.ndarray]:
     """The last layer as it is behind the gate at one sample, and what it reads there."""
     s, t = scale_and_shift(parts["norm"])
     *before, end = parts["path"]
-    if before and isinstance(before[0], L.ZeroPadding2D):
+    if before and isinstance(before[0], layers.ZeroPadding2D):
         # The convolution takes the padding over: it reads what comes before.
         before, end = [], through(parts["path"])
     opened = (s * x + t > 0) * 1.0
@@ -101,8 +115,7 @@ def gated(parts: dict, x: np.ndarray) -> tuple[oracle.Dense, np.ndarray]:
     return dense, carried
 
 
-@pytest.mark.parametrize("positive", [False, True], ids=["signed", "non-negative"])
-@pytest.mark.parametrize("name", BEHIND)
+@pytest.mark.parametrize(("name", "positive"), places(BEHIND))
 def test_rules_behind_a_gate_see_the_scaled_weights_and_the_open_shifts(name, positive):
     model, parts = normalized(name, relu=True, positive=positive)
     graph = rewritten(model)
@@ -122,7 +135,7 @@ def test_rules_behind_a_gate_see_the_scaled_weights_and_the_open_shifts(name, po
         assert made.imbalance <= ledger.TOLERANCE["float64"]
 
 
-@pytest.mark.parametrize("name", [name for name in BEHIND if "average" not in name])
+@pytest.mark.parametrize("name", UNPOOLED)
 def test_relevance_passes_an_open_gate_unchanged_and_none_comes_through_a_closed_one(name):
     model, parts = normalized(name, relu=True, positive=False)
     graph = rewritten(model)
@@ -147,8 +160,7 @@ def test_flat_counts_the_weights_of_a_channel_that_its_normalization_scales_to_z
     assert_close(got, np.full((1, 2, 6), 4 / 6))
 
 
-@pytest.mark.parametrize("positive", [False, True], ids=["signed", "non-negative"])
-@pytest.mark.parametrize("name", [name for name in BEHIND if "average" not in name])
+@pytest.mark.parametrize(("name", "positive"), places(UNPOOLED))
 def test_rules_behind_a_folded_normalization_see_one_linear_map(name, positive):
     # Without a ReLU, normalization and linear layer are one affine map; where the layer pads, its
     # bias is a map. The oracle probes the two together.
@@ -174,8 +186,8 @@ def test_rules_behind_a_folded_normalization_see_one_linear_map(name, positive):
 def test_box_bounds_are_in_units_of_the_model_input_also_behind_rescaling_and_padding(scale):
     with float64():
         x = keras.Input((3, 4, 2), dtype="float64")
-        rescale, conv = L.Rescaling(scale, offset=0.3), L.Conv2D(3, 2, padding="same")
-        model = keras.Model(x, conv(L.ZeroPadding2D(1)(rescale(x))))
+        rescale, conv = layers.Rescaling(scale, offset=0.3), layers.Conv2D(3, 2, padding="same")
+        model = keras.Model(x, conv(layers.ZeroPadding2D(1)(rescale(x))))
     randomized(model)
     low, high = np.array([-1.0, -2.0]), np.array([3.0, 2.0])
     data = np.random.default_rng(0).uniform(-1, 2, (2, 3, 4, 2))
@@ -185,7 +197,7 @@ def test_box_bounds_are_in_units_of_the_model_input_also_behind_rescaling_and_pa
     scaled = rescale(data).numpy()
     ends = [rescale(np.broadcast_to(end, (1, 3, 4, 2))).numpy().ravel() for end in (low, high)]
     low, high = np.minimum(*ends), np.maximum(*ends)
-    dense = oracle.dense_of(through([L.ZeroPadding2D(1), conv]), (3, 4, 2))
+    dense = oracle.dense_of(through([layers.ZeroPadding2D(1), conv]), (3, 4, 2))
     expected = [
         oracle.box(dense, sample.ravel(), low, high) @ r.ravel()
         for sample, r in zip(scaled, relevance[0], strict=True)
@@ -198,12 +210,12 @@ def test_a_separable_convolution_takes_its_rule_twice(rule):
     rule, formula = RULES[rule]
     with float64():
         x = keras.Input((4, 3, 2), dtype="float64")
-        layer = L.SeparableConv2D(3, 2, depth_multiplier=2, padding="same", strides=2)
+        layer = layers.SeparableConv2D(3, 2, depth_multiplier=2, padding="same", strides=2)
         model = keras.Model(x, layer(x))
-        depthwise = L.DepthwiseConv2D(
+        depthwise = layers.DepthwiseConv2D(
             2, depth_multiplier=2, padding="same", strides=2, use_bias=False
         )
-        pointwise = L.Conv2D(3, 1)
+        pointwise = layers.Conv2D(3, 1)
     randomized(model)
     data = samples((4, 3, 2), positive=False)
     middle = depthwise(data).shape

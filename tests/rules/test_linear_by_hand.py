@@ -1,4 +1,4 @@
-"""Linear rules where a denominator is zero, cancels, or is split by the bias: worked out by hand."""
+"""Linear rules worked out by hand, where a denominator is zero, cancels, or splits the bias."""
 
 import keras
 import numpy as np
@@ -7,6 +7,7 @@ import pytest
 from explained import assert_close, rewritten, run
 from linear_layers import float64
 
+from lrpkeras import Analyzer, presets
 from lrpkeras.rules import AlphaBeta, Box, Epsilon, Flat, Gradient, Rule, Zero, ZPlus
 
 
@@ -145,3 +146,27 @@ def test_relevance_of_a_tiny_output_stays_finite_in_float32():
     for rule in (Zero(), Epsilon(), ZPlus(), AlphaBeta(2, 1), Flat(), Box(-1, 1)):
         got, _ = back(model, rule, [1e-20, 1e-20])
         assert np.isfinite(got).all()
+
+
+def test_flat_loses_what_an_output_without_inputs_has_and_calls_it_padding():
+    # A window of one at stride two: every other output sees no input at all, only the bias.
+    with float64():
+        x = keras.Input((2, 1), dtype="float64")
+        model = keras.Model(x, keras.layers.Conv1DTranspose(1, 1, strides=2)(x))
+    made = run(rewritten(model), Flat(), np.ones((1, 2, 1)), vanishes=False)
+    got = made.back(np.array([1.0, 10.0, 100.0, 1000.0]).reshape(1, 1, 4, 1))[0]
+    assert got.ravel().tolist() == [1, 100]
+    assert made.sinks == {"padding": 1010}
+
+
+def test_the_analyzers_check_says_where_relevance_went():
+    # z = 3 + 1 - 2 + 1 = 3: a third of it is the bias's; epsilon takes its part of all.
+    model, x = neuron([3, 1, 2], 1), np.array([[1.0, 1.0, -1.0]])
+    check = Analyzer(model, "zero").check(x, target=0)
+    assert check.closes
+    assert (check.start, check.inputs) == pytest.approx((3, 2))
+    assert check.sinks == pytest.approx({"bias": 1, "zero sum": 0})
+    check = Analyzer(model, presets.get("epsilon", epsilon=0.6)).check(x, target=0)
+    assert check.closes
+    assert check.sinks == pytest.approx({"bias": 3 / 3.6, "epsilon": 0.6 * 3 / 3.6})
+    assert check.inputs == pytest.approx(2 * 3 / 3.6)

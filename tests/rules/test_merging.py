@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from explained import assert_close, rewritten, run
-from keras import layers as L
+from keras import layers
 from linear_layers import float64, randomized
 
 from lrpkeras import Analyzer, ledger
@@ -29,13 +29,13 @@ def shares(merge, values, rule=None, relevance=1.0, form="R") -> tuple[list[floa
 
 
 SUMS = {
-    "add": (L.Add, [1, 3], [0.25, 0.75]),
-    "add three": (L.Add, [1, 3, -2], [0.5, 1.5, -1]),
-    "subtract": (L.Subtract, [3, 1], [1.5, -0.5]),
-    "average": (L.Average, [1, 3], [0.25, 0.75]),
+    "add": (layers.Add, [1, 3], [0.25, 0.75]),
+    "add three": (layers.Add, [1, 3, -2], [0.5, 1.5, -1]),
+    "subtract": (layers.Subtract, [3, 1], [1.5, -0.5]),
+    "average": (layers.Average, [1, 3], [0.25, 0.75]),
     "operator": (lambda: lambda xs: xs[0] + xs[1], [1, 3], [0.25, 0.75]),
-    "zero and something": (L.Add, [0, 2], [0, 1]),
-    "negative sum": (L.Add, [-1, -3], [0.25, 0.75]),
+    "zero and something": (layers.Add, [0, 2], [0, 1]),
+    "negative sum": (layers.Add, [-1, -3], [0.25, 0.75]),
 }
 
 
@@ -55,10 +55,10 @@ def test_a_term_of_a_sum_gets_what_it_contributed(name, delta):
 
 # Terms that cancel, and the shares by magnitude that they then get.
 CANCELLING = {
-    "exactly": (L.Add, [1, -1], [0.5, 0.5]),
-    "all but": (L.Add, [1, -1 + 1e-9], [0.5, 0.5]),
-    "three": (L.Add, [1, 2, -3], [1 / 6, 1 / 3, 1 / 2]),
-    "subtract": (L.Subtract, [2, 2], [0.5, 0.5]),
+    "exactly": (layers.Add, [1, -1], [0.5, 0.5]),
+    "all but": (layers.Add, [1, -1 + 1e-9], [0.5, 0.5]),
+    "three": (layers.Add, [1, 2, -3], [1 / 6, 1 / 3, 1 / 2]),
+    "subtract": (layers.Subtract, [2, 2], [0.5, 0.5]),
 }
 
 
@@ -72,32 +72,34 @@ def test_relevance_does_not_blow_up_where_the_terms_of_a_sum_cancel(name):
 
 def test_delta_says_what_counts_as_cancelled():
     # |z| = 1 of magnitudes 9: above 0.1 of them.
-    assert shares(L.Add(dtype="float64"), [5, -4], Proportional(0.1))[0] == pytest.approx([5, -4])
-    guarded = shares(L.Add(dtype="float64"), [5, -4], Proportional(0.2))[0]
+    assert shares(layers.Add(dtype="float64"), [5, -4], Proportional(0.1))[0] == pytest.approx(
+        [5, -4]
+    )
+    guarded = shares(layers.Add(dtype="float64"), [5, -4], Proportional(0.2))[0]
     assert guarded == pytest.approx([5 / 9, 4 / 9])
 
 
 def test_cancelled_terms_carry_the_same_relevance_in_both_forms():
     values, z = [1, -1 + 2**-30], 2.0**-30
-    as_ratio, _ = shares(L.Add(dtype="float64"), values, None, 1 / z, "ratio")
-    assert as_ratio == pytest.approx(shares(L.Add(dtype="float64"), values)[0], rel=1e-12)
+    as_ratio, _ = shares(layers.Add(dtype="float64"), values, None, 1 / z, "ratio")
+    assert as_ratio == pytest.approx(shares(layers.Add(dtype="float64"), values)[0], rel=1e-12)
     # A ratio times a value of exactly zero is no relevance.
-    assert shares(L.Add(dtype="float64"), [1, -1], None, 1.0, "ratio")[0] == [0, 0]
+    assert shares(layers.Add(dtype="float64"), [1, -1], None, 1.0, "ratio")[0] == [0, 0]
 
 
 def test_a_sum_of_nothing_loses_its_relevance_and_says_so():
-    assert shares(L.Add(dtype="float64"), [0, 0]) == ([0, 0], {"zero sum": 1})
-    got, lost = shares(L.Add(dtype="float64"), [1, -1], Proportional(0.0))
+    assert shares(layers.Add(dtype="float64"), [0, 0]) == ([0, 0], {"zero sum": 1})
+    got, lost = shares(layers.Add(dtype="float64"), [1, -1], Proportional(0.0))
     assert got == [0, 0]
     assert lost == {"zero sum": 1}
 
 
 EXTREMA = {
-    "maximum": (L.Maximum, [1, 3, 2], [0, 1, 0]),
-    "maximum, tie": (L.Maximum, [1, 3, 3], [0, 1, 0]),
-    "maximum, all equal": (L.Maximum, [2, 2, 2], [1, 0, 0]),
-    "minimum": (L.Minimum, [1, -3, 2], [0, 1, 0]),
-    "minimum, tie": (L.Minimum, [2, 1, 1], [0, 1, 0]),
+    "maximum": (layers.Maximum, [1, 3, 2], [0, 1, 0]),
+    "maximum, tie": (layers.Maximum, [1, 3, 3], [0, 1, 0]),
+    "maximum, all equal": (layers.Maximum, [2, 2, 2], [1, 0, 0]),
+    "minimum": (layers.Minimum, [1, -3, 2], [0, 1, 0]),
+    "minimum, tie": (layers.Minimum, [2, 1, 1], [0, 1, 0]),
 }
 
 
@@ -111,26 +113,28 @@ def test_the_first_input_that_won_takes_all(name):
 
 
 def sigmoid(x):
-    return L.Activation("sigmoid", dtype="float64")(x)
+    return layers.Activation("sigmoid", dtype="float64")(x)
 
 
 PRODUCTS = {
-    "gate last": (lambda xs: L.Multiply()([xs[0], sigmoid(xs[1])]), Signal(), [1, 0]),
-    "gate first": (lambda xs: L.Multiply()([sigmoid(xs[0]), xs[1]]), Signal(), [0, 1]),
+    "gate last": (lambda xs: layers.Multiply()([xs[0], sigmoid(xs[1])]), Signal(), [1, 0]),
+    "gate first": (lambda xs: layers.Multiply()([sigmoid(xs[0]), xs[1]]), Signal(), [0, 1]),
     "operator": (lambda xs: xs[0] * sigmoid(xs[1]), Signal(), [1, 0]),
-    "two signals": (lambda xs: L.Multiply()(xs), Uniform(), [0.5, 0.5]),
+    "two signals": (lambda xs: layers.Multiply()(xs), Uniform(), [0.5, 0.5]),
     "two gates": (
-        lambda xs: L.Multiply()([sigmoid(xs[0]), sigmoid(xs[1])]),
+        lambda xs: layers.Multiply()([sigmoid(xs[0]), sigmoid(xs[1])]),
         Uniform(),
         [0.5, 0.5],
     ),
     "a gate and two signals": (
-        lambda xs: L.Multiply()([xs[0], sigmoid(xs[1]), xs[2]]),
+        lambda xs: layers.Multiply()([xs[0], sigmoid(xs[1]), xs[2]]),
         Signal(),
         [0.5, 0, 0.5],
     ),
     "a hard gate": (
-        lambda xs: L.Multiply()([xs[0], L.Activation("hard_sigmoid", dtype="float64")(xs[1])]),
+        lambda xs: layers.Multiply()(
+            [xs[0], layers.Activation("hard_sigmoid", dtype="float64")(xs[1])]
+        ),
         Signal(),
         [1, 0],
     ),
@@ -158,9 +162,9 @@ def test_a_gate_that_is_repeated_over_positions_stays_a_gate():
     # Squeeze and excitation: the gate is computed from the signal itself, and gets nothing.
     with float64():
         x = keras.Input((3, 3, 2), dtype="float64")
-        gate = L.GlobalAveragePooling2D(keepdims=True)(x)
-        gate = L.Dense(2, activation="sigmoid")(gate)
-        model = randomized(keras.Model(x, L.Multiply()([x, gate])))
+        gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
+        gate = layers.Dense(2, activation="sigmoid")(gate)
+        model = randomized(keras.Model(x, layers.Multiply()([x, gate])))
     data = np.random.default_rng(0).normal(size=(2, 3, 3, 2))
     start = np.random.default_rng(1).normal(size=(1, 2, 3, 3, 2))
     made = run(rewritten(model), Zero(), data, vanishes=False)
@@ -169,17 +173,17 @@ def test_a_gate_that_is_repeated_over_positions_stays_a_gate():
 
 def test_signal_refuses_a_product_without_gates():
     with pytest.raises(RuleError, match=r"use Uniform\(\)"):
-        shares(L.Multiply(dtype="float64"), [1, 2], Signal())
+        shares(layers.Multiply(dtype="float64"), [1, 2], Signal())
 
 
 def test_the_gradient_of_a_product_is_the_other_factor():
-    assert shares(L.Multiply(dtype="float64"), [2, 5], Gradient()) == ([5, 2], {"design": -6})
+    assert shares(layers.Multiply(dtype="float64"), [2, 5], Gradient()) == ([5, 2], {"design": -6})
 
 
 def test_a_tensor_read_several_times_adds_up_what_comes_back():
     with float64():
         x = keras.Input((1,), dtype="float64")
-        y = L.Concatenate()([x, x, L.ReLU()(x)])
+        y = layers.Concatenate()([x, x, layers.ReLU()(x)])
         model = keras.Model(x, y)
     made = run(rewritten(model), {}, np.array([[2.0]]), vanishes=False)
     assert made.back(np.array([[[1.0, 10.0, 100.0]]]))[0].item() == 111
@@ -193,8 +197,8 @@ def test_branches_add_up_whatever_form_their_rules_carry_relevance_in():
     # Flat hands back relevance, Zero the ratio to the input: the sum is that of the branches alone.
     with float64():
         x = keras.Input((3,), dtype="float64")
-        left, right = L.Dense(2, name="left")(x), L.Dense(2, name="right")(x)
-        model = randomized(keras.Model(x, L.Concatenate()([left, right])))
+        left, right = layers.Dense(2, name="left")(x), layers.Dense(2, name="right")(x)
+        model = randomized(keras.Model(x, layers.Concatenate()([left, right])))
     data = np.random.default_rng(0).normal(size=(2, 3))
     made = run(rewritten(model), {"left": Flat(), "right": Zero()}, data, vanishes=False)
     start = np.random.default_rng(1).normal(size=(1, 2, 4))
@@ -206,8 +210,8 @@ def test_branches_add_up_whatever_form_their_rules_carry_relevance_in():
 
 def test_an_addition_of_a_tensor_and_its_negative_is_finite_in_float32():
     x = keras.Input((4,))
-    y = L.Add()([x, -x])
-    model = keras.Model(x, L.Dense(3)(y))
+    y = layers.Add()([x, -x])
+    model = keras.Model(x, layers.Dense(3)(y))
     data = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
     relevance = Analyzer(model, "epsilon")(data, target=1)
     assert np.isfinite(relevance).all()

@@ -1,4 +1,4 @@
-"""What passes relevance on as it came: activations, moves, identities; and both forms of relevance."""
+"""Activations and moves pass relevance on as it came; nets of every kind of node keep account."""
 
 from functools import cache
 
@@ -7,12 +7,11 @@ import numpy as np
 import oracle
 import pytest
 from explained import assert_close, rewritten, run
-from keras import layers as L
-from keras import ops
+from keras import layers, ops
 from linear_layers import float64, lazy, on_cpu, randomized
 
 from lrpkeras import Analyzer, ledger
-from lrpkeras.rules import AlphaBeta, Epsilon, Flat, Zero, ZPlus
+from lrpkeras.rules import AlphaBeta, Epsilon, Flat, Zero
 
 ACTIVATIONS = [
     "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "sigmoid", "tanh",
@@ -24,22 +23,22 @@ ACTIVATIONS = [
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_relevance_passes_every_activation_unchanged(name):
     with float64():
-        x = keras.Input((7,), dtype="float64")
-        # Something behind it: a sigmoid at the very end would be stripped off.
-        model = keras.Model(x, L.Reshape((7, 1))(L.Activation(name)(x)))
-    data = np.array([[-7.0, -1.0, -0.2, 0.0, 0.3, 1.0, 7.0]])
+        x = keras.Input((7, 1), dtype="float64")
+        # Pooling over one value: a sigmoid at the very end would be stripped off.
+        model = keras.Model(x, layers.MaxPooling1D(1)(layers.Activation(name)(x)))
+    data = np.array([-7.0, -1.0, -0.2, 0.0, 0.3, 1.0, 7.0]).reshape(1, 7, 1)
     made = run(rewritten(model), {}, data, vanishes=False)
     start = np.random.default_rng(0).normal(size=(2, 1, 7, 1))
     assert_close(made.output, model(data).numpy(), 1e-12)
-    assert np.array_equal(made.back(start)[0], start[..., 0])
-    assert_close(made.back(start, "ratio")[0], (start * made.output)[..., 0], 1e-15)
+    assert np.array_equal(made.back(start)[0], start)
+    assert_close(made.back(start, "ratio")[0], start * made.output, 1e-15)
     assert made.imbalance <= ledger.TOLERANCE["float64"]
 
 
 def test_prelu_passes_relevance_unchanged_in_both_forms():
     with float64():
         x = keras.Input((3, 2), dtype="float64")
-        model = randomized(keras.Model(x, L.PReLU()(x)))
+        model = randomized(keras.Model(x, layers.PReLU()(x)))
     data = np.random.default_rng(0).normal(size=(2, 3, 2))
     made = run(rewritten(model), {}, data, vanishes=False)
     start = np.random.default_rng(1).normal(size=(2, 2, 3, 2))
@@ -48,19 +47,19 @@ def test_prelu_passes_relevance_unchanged_in_both_forms():
 
 
 MOVES = {
-    "flatten": (lazy(L.Flatten), (2, 3)),
-    "reshape": (lazy(L.Reshape, (3, -1)), (2, 3, 2)),
-    "permute": (lazy(L.Permute, (3, 1, 2)), (2, 3, 4)),
-    "repeat vector": (lazy(L.RepeatVector, 3), (4,)),
-    "zero padding 1d": (lazy(L.ZeroPadding1D, (1, 2)), (3, 2)),
-    "zero padding 2d": (lazy(L.ZeroPadding2D, ((1, 0), (0, 2))), (2, 3, 2)),
-    "zero padding 3d": (lazy(L.ZeroPadding3D, 1), (1, 2, 1, 2)),
-    "cropping 1d": (lazy(L.Cropping1D, (1, 2)), (5, 2)),
-    "cropping 2d": (lazy(L.Cropping2D, ((1, 0), (0, 2))), (3, 4, 2)),
-    "cropping 3d": (lazy(L.Cropping3D, (1, 0, 0)), (3, 2, 1, 2)),
-    "up-sampling 1d": (lazy(L.UpSampling1D, 3), (2, 2)),
-    "up-sampling 2d": (lazy(L.UpSampling2D, (2, 3)), (2, 2, 2)),
-    "up-sampling 3d": (lazy(L.UpSampling3D, (1, 2, 1)), (2, 2, 1, 2)),
+    "flatten": (lazy(layers.Flatten), (2, 3)),
+    "reshape": (lazy(layers.Reshape, (3, -1)), (2, 3, 2)),
+    "permute": (lazy(layers.Permute, (3, 1, 2)), (2, 3, 4)),
+    "repeat vector": (lazy(layers.RepeatVector, 3), (4,)),
+    "zero padding 1d": (lazy(layers.ZeroPadding1D, (1, 2)), (3, 2)),
+    "zero padding 2d": (lazy(layers.ZeroPadding2D, ((1, 0), (0, 2))), (2, 3, 2)),
+    "zero padding 3d": (lazy(layers.ZeroPadding3D, 1), (1, 2, 1, 2)),
+    "cropping 1d": (lazy(layers.Cropping1D, (1, 2)), (5, 2)),
+    "cropping 2d": (lazy(layers.Cropping2D, ((1, 0), (0, 2))), (3, 4, 2)),
+    "cropping 3d": (lazy(layers.Cropping3D, (1, 0, 0)), (3, 2, 1, 2)),
+    "up-sampling 1d": (lazy(layers.UpSampling1D, 3), (2, 2)),
+    "up-sampling 2d": (lazy(layers.UpSampling2D, (2, 3)), (2, 2, 2)),
+    "up-sampling 3d": (lazy(layers.UpSampling3D, (1, 2, 1)), (2, 2, 1, 2)),
     "slice": (lambda: lambda x: x[:, 1:3], (4, 2)),
     "strided slice": (lambda: lambda x: x[:, ::2, :1], (5, 2)),
     "reversed": (lambda: lambda x: x[:, ::-1], (4, 2)),
@@ -101,7 +100,7 @@ def test_relevance_goes_back_the_way_that_its_value_came(name):
 def test_concatenated_inputs_each_get_back_their_part():
     with float64():
         inputs = [keras.Input((2, n), dtype="float64") for n in (1, 3, 2)]
-        model = keras.Model(inputs, L.Concatenate()(inputs))
+        model = keras.Model(inputs, layers.Concatenate()(inputs))
     data = [np.ones((1, 2, n)) for n in (1, 3, 2)]
     made = run(rewritten(model), {}, *data, vanishes=False)
     start = np.arange(12.0).reshape(1, 1, 2, 6)
@@ -115,21 +114,23 @@ def everything() -> keras.Model:
     """A net with a node of every kind, normalizations folded every way, and a sum that cancels."""
     with float64():
         x = keras.Input((6, 6, 2), dtype="float64", name="image")
-        a = L.Conv2D(4, 3, padding="same")(x)
-        a = L.ReLU()(L.BatchNormalization()(a))
-        b = L.BatchNormalization()(L.MaxPooling2D(2)(a))
-        b = L.Conv2D(4, 3, padding="same")(L.ReLU()(b))
-        c = L.SeparableConv2D(4, 2, strides=2, padding="same")(L.ZeroPadding2D(1)(a))
-        c = L.Cropping2D(((0, 1), (0, 1)))(c)
-        y = L.Add()([b, c, L.AveragePooling2D(2)(a)])
-        y = L.LeakyReLU()(L.BatchNormalization()(y))
-        y = L.Maximum()([y, L.Conv2D(4, 1)(y)])
-        gate = L.Dense(4, activation="sigmoid")(L.GlobalAveragePooling2D(keepdims=True)(y))
-        y = L.Multiply()([y, gate])
-        y = L.Subtract()([y, y])[:, :2] + L.UpSampling2D((2, 1))(y[:, 1:2])
-        y = L.Conv2DTranspose(3, 2, strides=2, activation="gelu")(y)
-        y = L.Dense(5, activation="relu")(L.Flatten()(y))
-        return randomized(keras.Model(x, L.Dense(3)(y)))
+        a = layers.Conv2D(4, 3, padding="same")(x)
+        a = layers.ReLU()(layers.BatchNormalization()(a))
+        b = layers.BatchNormalization()(layers.MaxPooling2D(2)(a))
+        b = layers.Conv2D(4, 3, padding="same")(layers.ReLU()(b))
+        c = layers.SeparableConv2D(4, 2, strides=2, padding="same")(layers.ZeroPadding2D(1)(a))
+        c = layers.Cropping2D(((0, 1), (0, 1)))(c)
+        y = layers.Add()([b, c, layers.AveragePooling2D(2)(a)])
+        y = layers.LeakyReLU()(layers.BatchNormalization()(y))
+        y = layers.Maximum()([y, layers.Conv2D(4, 1)(y)])
+        gate = layers.Dense(4, activation="sigmoid")(
+            layers.GlobalAveragePooling2D(keepdims=True)(y)
+        )
+        y = layers.Multiply()([y, gate])
+        y = layers.Subtract()([y, y])[:, :2] + layers.UpSampling2D((2, 1))(y[:, 1:2])
+        y = layers.Conv2DTranspose(3, 2, strides=2, activation="gelu")(y)
+        y = layers.Dense(5, activation="relu")(layers.Flatten()(y))
+        return randomized(keras.Model(x, layers.Dense(3)(y)))
 
 
 PRESETS = [
@@ -143,7 +144,7 @@ PRESETS = [
     ("preset", "input_range"),
     [
         *((preset, (-4, 4)) for preset in PRESETS),
-        *((preset, (0, 4)) for preset in ("z_plus", "epsilon_alpha2_beta1", "epsilon_plus_box")),
+        *((preset, (0, 4)) for preset in ("z_plus", "alpha2_beta1", "epsilon_plus_box")),
     ],
 )
 def test_the_ledger_closes_at_every_kind_of_node(preset, input_range):
@@ -161,7 +162,7 @@ def test_the_ledger_closes_at_every_kind_of_node(preset, input_range):
     assert abs(rest) <= 1e-9 * sum(abs(e.incoming) + abs(e.outgoing) for e in check.entries)
 
 
-@pytest.mark.parametrize("rule", [Zero(), Epsilon(0.1), ZPlus(), AlphaBeta(2, 1), Flat()], ids=str)
+@pytest.mark.parametrize("rule", [Zero(), Epsilon(0.1), AlphaBeta(2, 1), Flat()], ids=str)
 def test_relevance_is_the_same_in_whatever_form_it_starts(rule):
     model = everything()
     x = np.random.default_rng(0).uniform(-4, 4, (2, 6, 6, 2))

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from explained import assert_close, rewritten, run
-from keras import layers as L
+from keras import layers
 from linear_layers import float64
 
 from lrpkeras import ledger
@@ -27,12 +27,16 @@ GEOMETRIES = [
 ]
 CHANNELS = 2
 POOLS = {
-    "max": (L.MaxPooling1D, L.MaxPooling2D, L.MaxPooling3D),
-    "average": (L.AveragePooling1D, L.AveragePooling2D, L.AveragePooling3D),
+    "max": (layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D),
+    "average": (layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D),
 }
 GLOBAL_POOLS = {
-    "max": (L.GlobalMaxPooling1D, L.GlobalMaxPooling2D, L.GlobalMaxPooling3D),
-    "average": (L.GlobalAveragePooling1D, L.GlobalAveragePooling2D, L.GlobalAveragePooling3D),
+    "max": (layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D, layers.GlobalMaxPooling3D),
+    "average": (
+        layers.GlobalAveragePooling1D,
+        layers.GlobalAveragePooling2D,
+        layers.GlobalAveragePooling3D,
+    ),
 }
 
 
@@ -172,7 +176,7 @@ BY_HAND = {
 def test_the_winner_takes_it_all(name):
     (window, strides, padding), x, start, expected = BY_HAND[name]
     with float64():
-        layer = L.MaxPooling1D(window, strides, padding)
+        layer = layers.MaxPooling1D(window, strides, padding)
     model = model_of(layer, (len(x), 1))
     made = run(rewritten(model), {}, np.reshape(x, (1, -1, 1)), vanishes=False)
     got = made.back(np.reshape(start, (1, 1, -1, 1)))[0]
@@ -181,7 +185,7 @@ def test_the_winner_takes_it_all(name):
 
 def test_an_average_over_values_that_cancel_loses_its_relevance_to_the_zero_sum():
     with float64():
-        layer = L.AveragePooling1D(2)
+        layer = layers.AveragePooling1D(2)
     model = model_of(layer, (4, 1))
     made = run(rewritten(model), {}, np.array([[[1.0], [-1.0], [1.0], [3.0]]]), vanishes=False)
     got = made.back(np.array([[[[10.0], [20.0]]]]))[0]

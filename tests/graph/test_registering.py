@@ -1,0 +1,145 @@
+"""Layers of one's own: inherited lowerings, registered ones, and what is refused of them."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from lrpkeras.errors import UnsupportedLayerError
+from lrpkeras.graph import keras_reader, lower
+from lrpkeras.graph.moves import Keep
+from lrpkeras.graph.nodes import Affine, Route, Sum
+
+
+def model_of(function, shape=(4, 3)):
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, function(inputs))
+
+
+def refused(function, *words):
+    with pytest.raises(UnsupportedLayerError) as error:
+        keras_reader.read(model_of(function))
+    for word in words:
+        assert word in str(error.value)
+
+
+class Unknown(layers.Layer):
+    def call(self, inputs):
+        return inputs
+
+
+class Harmless(layers.Dense):
+    """Says more about itself, computes the same."""
+
+    def __init__(self, units, note="", **kwargs):
+        super().__init__(units, **kwargs)
+        self.note = note
+
+    def get_config(self):
+        return {**super().get_config(), "note": self.note}
+
+
+def test_a_subclass_that_computes_the_same_inherits_the_lowering(agrees):
+    graph = agrees(model_of(Harmless(2, name="dense")), tolerance=1e-6)
+    assert graph["dense"].layer_class is Harmless
+
+
+@pytest.fixture
+def registry():
+    """Undo what a test registers."""
+    before = dict(lower.LOWERINGS)
+    yield
+    lower.LOWERINGS.clear()
+    lower.LOWERINGS.update(before)
+
+
+class Block(layers.Layer):
+    """Two convolutions and a skip connection, scaled."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.one = layers.Conv1D(3, 3, padding="same", activation="relu", name="one")
+        self.two = keras.Sequential([layers.Conv1D(3, 1, name="conv")], name="two")
+        self.gain = self.add_weight(shape=(3,), name="gain")
+
+    def call(self, x):
+        return x + self.two(self.one(x)) * self.gain
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_layer_of_ones_own_can_be_registered():
+    def lower_block(block, x):
+        branch = x.through(block.one).through(block.two)
+        scaled = branch.then(Affine, scale=block.gain)
+        return lower.join(Sum, [x, scaled], coefficients=(1.0, 1.0))
+
+    lower.register_layer(Block, lower=lower_block)
+    graph = agrees_within(model_of(Block(name="block")))
+    assert {"block/one", "block/one:relu", "block/two/conv", "block"} <= set(graph.nodes)
+    assert graph["block/two/conv"].layers == ("block/two/conv",)
+
+
+def agrees_within(model):
+    graph = keras_reader.read(model)
+    x = ops.convert_to_tensor(np.random.normal(size=(2, 4, 3)), dtype="float32")
+    value = graph.evaluate({graph.inputs[0]: x})[graph.outputs[0]]
+    np.testing.assert_allclose(value, model(x, training=False), rtol=1e-5, atol=1e-6)
+    return graph
+
+
+class Again(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(3, activation="tanh", name="dense")
+
+    def call(self, x):
+        return self.dense(self.dense(x))
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_sublayer_may_be_passed_twice():
+    lower.register_layer(Again, lower=lambda layer, x: x.through(layer.dense).through(layer.dense))
+    graph = agrees_within(model_of(Again(name="again")))
+    assert graph["again/dense"].kernel is graph["again/dense#2"].kernel
+    assert graph.places["again"] == graph.places["again/dense#2"] == "again/dense#2:tanh"
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_sublayer_without_lowering_is_refused_within_its_layer():
+    class Holder(layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.inner = Unknown()
+
+        def call(self, x):
+            return self.inner(x)
+
+    lower.register_layer(Holder, lower=lambda layer, x: x.through(layer.inner))
+    refused(Holder(name="mine"), "'mine'", "does not know")
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_lowering_of_the_wrong_shape_is_refused():
+    lower.register_layer(Unknown, lower=lambda layer, x: x.through(layers.Flatten(name="flat")))
+    refused(Unknown(name="mine"), "'mine'", "(None, 12)", "(None, 4, 3)")
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_lowering_that_returns_no_handle_is_refused():
+    lower.register_layer(Unknown, lower=lambda layer, x: "nothing")
+    refused(Unknown(), "nothing")
+
+
+@pytest.mark.usefixtures("registry")
+def test_call_arguments_that_a_lowering_does_not_take_are_refused():
+    class Scaled(layers.Layer):
+        def call(self, x, factor=1.0):
+            return x * factor
+
+    lower.register_layer(Scaled, lower=lambda layer, x: x.then(Route, move=Keep()))
+    refused(lambda x: Scaled()(x, factor=2.0), "call arguments")
+
+
+def test_only_layer_classes_can_be_registered():
+    with pytest.raises(TypeError, match="layer class"):
+        lower.register_layer("Dense", lower=lambda layer, x: x)
