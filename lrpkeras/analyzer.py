@@ -297,7 +297,7 @@ class Analyzer:
 
     def concrete_function(self, batch_size: int | None = None) -> Any:
         """Return the traced graph that explains each sample's winner, for any batch size or one."""
-        return backend.concrete(self._explainer.function("winner", 1, ()), batch_size)
+        return backend.concrete(self._explainer.function(), batch_size)
 
     def get_config(self) -> dict[str, Any]:
         """Return all settings but the model as plain values; `from_config` takes them."""

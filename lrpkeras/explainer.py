@@ -79,12 +79,9 @@ class Explainer:
         inputs = self.converted(arrays)
         values = self.values(inputs, target, start)
         if target.mode == "index" and target.k > CHUNK:
-            spans = range(0, target.k, CHUNK)
-            chunks = [
-                self._explain(inputs, "index", values[:, i : i + CHUNK], layers) for i in spans
-            ]
-            return _chained(chunks)
-        return _single(self._explain(inputs, target.mode, values, layers), target.several)
+            parts = [values[:, i : i + CHUNK] for i in range(0, target.k, CHUNK)]
+            return _chained([self._explain(inputs, "index", part, layers, True) for part in parts])
+        return self._explain(inputs, target.mode, values, layers, target.several)
 
     def converted(self, arrays: Sequence[Array]) -> list[Array]:
         """Return arrays as tensors of the type that is computed in."""
@@ -95,23 +92,27 @@ class Explainer:
         count = int(inputs[0].shape[0])
         if not callable(target.values):
             return target.batch(start, start + count)
-        output = self.function("output", 0, ())(inputs)
+        output = self.function("output")(inputs)
         return targets.answer(target.values, output)
 
     def _explain(
-        self, inputs: list[Array], mode: Mode, values: Any, layers: tuple[str, ...]
+        self, inputs: list[Array], mode: Mode, values: Any, layers: tuple[str, ...], several: bool
     ) -> dict[str, Any]:
         k = values.shape[1] if mode == "index" else 1
         held = () if mode == "winner" else (values,)
-        result: dict[str, Any] = self.function(mode, k, layers)(inputs, *held)
+        result: dict[str, Any] = self.function(mode, k, layers, several)(inputs, *held)
         return result
 
-    def function(self, mode: str, k: int, layers: tuple[str, ...]) -> backend.Compiled:
+    def function(
+        self, mode: str = "winner", k: int = 1, layers: tuple[str, ...] = (), several: bool = False
+    ) -> backend.Compiled:
         """Return the compiled function for one kind of target; each is made once."""
-        key = (mode, k, layers)
+        key = (mode, k, layers, several)
         with self._lock:
             if key not in self._compiled:
-                function = self._forward if mode == "output" else self._traceable(mode, layers)
+                function = self._forward
+                if mode != "output":
+                    function = self._traceable(mode, layers, _batch_first if several else _only)
                 self._compiled[key] = backend.compile(
                     function, self._signature(mode, k), jit_compile=self._jit_compile
                 )
@@ -129,7 +130,9 @@ class Explainer:
     def _forward(self, inputs: list[Array]) -> Array:
         return self.program.forward(inputs).output(self.program.graph)
 
-    def _traceable(self, mode: Any, layers: tuple[str, ...]) -> Callable[..., dict[str, Any]]:
+    def _traceable(
+        self, mode: Any, layers: tuple[str, ...], arranged: Callable[[Array], Array]
+    ) -> Callable[..., dict[str, Any]]:
         def explain(inputs: list[Array], values: Array = None) -> dict[str, Any]:
             forward = self.program.forward(inputs)
             start, classes = self.start(forward, mode, values)
@@ -137,10 +140,10 @@ class Explainer:
             if self._preset.times_input:
                 relevance = [r * x for r, x in zip(relevance, inputs, strict=True)]
             return {
-                "relevance": [_batch_first(r) for r in relevance],
-                "layers": {name: _batch_first(r) for name, r in hidden.items()},
+                "relevance": [arranged(r) for r in relevance],
+                "layers": {name: arranged(r) for name, r in hidden.items()},
                 "output": forward.values[self.program.graph.outputs[-1]],
-                "target": classes,
+                "target": arranged(ops.transpose(classes)),
             }
 
         return explain
@@ -160,22 +163,13 @@ class Explainer:
 
 
 def _batch_first(relevance: Array) -> Array:
-    """`(k, batch, ...)` -> `(batch, k, ...)`; free for one target."""
-    if relevance.shape[0] == 1:
-        return ops.expand_dims(ops.squeeze(relevance, 0), 1)
+    """`(k, batch, ...)` -> `(batch, k, ...)`."""
     return ops.swapaxes(relevance, 0, 1)
 
 
-def _single(result: dict[str, Any], several: bool) -> dict[str, Any]:
-    """Drop the target axis where there is one target by nature."""
-    if several:
-        return result
-    return {
-        "relevance": [r[:, 0] for r in result["relevance"]],
-        "layers": {name: r[:, 0] for name, r in result["layers"].items()},
-        "output": result["output"],
-        "target": result["target"][:, 0],
-    }
+def _only(relevance: Array) -> Array:
+    """`(1, batch, ...)` -> `(batch, ...)`: one target a sample by nature."""
+    return ops.squeeze(relevance, 0)
 
 
 def _chained(chunks: list[dict[str, Any]]) -> dict[str, Any]:

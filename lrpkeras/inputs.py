@@ -142,8 +142,8 @@ def _split(structure: Any, x: Any) -> list[Any] | None:
 def _joined(structure: Any, like: Any, arrays: Iterator[Array]) -> Any:
     """Undo `_split`, with lists, tuples and the order of keys as in `like`."""
     if isinstance(structure, dict):
-        parts = {key: _joined(structure[key], like[key], arrays) for key in sorted(structure)}
-        return {key: parts[key] for key in like}
+        by_key = {key: _joined(structure[key], like[key], arrays) for key in sorted(structure)}
+        return {key: by_key[key] for key in like}
     if isinstance(structure, list | tuple):
         parts = [_joined(inner, part, arrays) for inner, part in zip(structure, like, strict=True)]
         return tuple(parts) if isinstance(like, tuple) else parts

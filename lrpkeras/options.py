@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,8 +44,19 @@ class Options:
             if not any(value is choice or value == choice for choice in known):
                 choices = " or ".join(map(repr, known))
                 raise RuleError(f"{name}={value!r} is not known: it is {choices}.")
+        object.__setattr__(self, "output", _choice(self.output))
         if self.input_range is not None:
             object.__setattr__(self, "input_range", _ordered(self.input_range))
+
+
+def _choice(output: Any) -> str | int | None:
+    """Return which output is meant: a name, an index of any integer type, or None."""
+    if output is None or isinstance(output, str):
+        return output
+    try:
+        return operator.index(output)
+    except TypeError:
+        raise RuleError(f"output={output!r} is neither a layer's name nor an index.") from None
 
 
 def _ordered(input_range: Any) -> tuple[float, float]:
@@ -51,6 +64,6 @@ def _ordered(input_range: Any) -> tuple[float, float]:
         low, high = map(float, input_range)
     except (TypeError, ValueError):
         low = high = 0.0
-    if not low < high:
-        raise InputError(f"input_range is (low, high) with low < high, not {input_range!r}.")
+    if not (low < high and math.isfinite(high - low)):
+        raise InputError(f"input_range is (low, high), finite and low < high, not {input_range!r}.")
     return low, high

@@ -59,6 +59,7 @@ flat             Route Reshape       (None, 5)        Adjoint()
 head             Linear Dense        (None, 3)        Epsilon()
 {RULE}
 15 nodes, 4 of them linear
+dropped, doing nothing in prediction: drop
 softmax of 'head' stripped: relevance is of logits
 """
 

@@ -27,21 +27,26 @@ def select_output(graph: Graph, output: str | int | None) -> Graph:
     """
     if output is None:
         if len(graph.outputs) > 1:
-            names = ", ".join(map(repr, graph.outputs))
             raise ModelError(
-                f"The model has {len(graph.outputs)} outputs ({names}): choose one with output=, "
-                "by name or index."
+                f"The model has {len(graph.outputs)} outputs ({_names(graph)}): choose one with "
+                "output=, by name or index."
             )
         return graph
     return replace(graph, outputs=(_find(graph, output),)).sorted()
+
+
+def _names(graph: Graph) -> str:
+    """The outputs by the names of their layers."""
+    layers = {node: layer for layer, node in graph.places.items()}
+    return ", ".join(repr(layers.get(name, name)) for name in graph.outputs)
 
 
 def _find(graph: Graph, output: str | int) -> str:
     if isinstance(output, int):
         if not -len(graph.outputs) <= output < len(graph.outputs):
             raise RuleError(
-                f"output={output}, but the model has {len(graph.outputs)} outputs: "
-                f"{', '.join(map(repr, graph.outputs))}."
+                f"output={output}, but the model has {len(graph.outputs)} output(s): "
+                f"{_names(graph)}."
             )
         return graph.outputs[output]
     if output not in graph.places:

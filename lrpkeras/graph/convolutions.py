@@ -100,7 +100,10 @@ class Convolution(Windowed):
     def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
         fan = kernel_shape[-2]
         first = self.channels_first
-        box = Depthwise(self.strides, self.padding, self.dilation, channels_first=first)
+        # A convolution of one channel is several times faster than a depthwise one.
+        box: Windowed = Depthwise(self.strides, self.padding, self.dilation, channels_first=first)
+        if self.groups == 1:
+            box = Convolution(self.strides, self.padding, self.dilation, channels_first=first)
         kernel = np.ones((*kernel_shape[:-2], self.groups, 1))
         move = _on_channels(first)
         outputs = kernel_shape[-1] // self.groups

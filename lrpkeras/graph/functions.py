@@ -52,6 +52,8 @@ def relu(
         return ops.relu(x) if plain else _general_relu(x, negative_slope, max_value, threshold)
 
     def derivative(x: Array) -> Array:
+        if plain:
+            return _step(x)
         inside = x > threshold if threshold else x > 0
         slope = ops.where(inside, ops.ones_like(x), ops.full_like(x, negative_slope))
         return slope if max_value is None else ops.where(x >= max_value, ops.zeros_like(x), slope)

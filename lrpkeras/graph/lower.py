@@ -5,6 +5,7 @@ Lowering is by exact class. A subclass inherits it only while it overrides nothi
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -123,11 +124,16 @@ def _refuse_overrides(operation: Any, base: type) -> None:
 
 def overrides(operation: Any, base: type) -> list[str]:
     """Return the attributes of `base` that the operation's class, or the object, replaces."""
-    cls = type(operation)
-    names = {n for n in dir(base) if not n.startswith("__") or n == "__call__"} - HARMLESS
-    changed = {n for n in names if _static(cls, n) is not _static(base, n)}
+    changed = _overridden(type(operation), base)
     patched = {n for n in vars(operation) if inspect.isfunction(_static(base, n))}
     return sorted(changed | (patched - HARMLESS - WRAPPED_BY_KERAS))
+
+
+@functools.cache
+def _overridden(cls: type, base: type) -> frozenset[str]:
+    """The same of a class alone; a model has many layers of few classes."""
+    names = {n for n in dir(base) if not n.startswith("__") or n == "__call__"} - HARMLESS
+    return frozenset(n for n in names if _static(cls, n) is not _static(base, n))
 
 
 def _static(cls: type, name: str) -> Any:

@@ -110,12 +110,22 @@ def _widened(node: Node) -> Node:
 def random_inputs(
     model: keras.Model, dtype: str, input_range: tuple[float, float] | None, batch: int = 2
 ) -> list[np.ndarray]:
-    """Return one random array for each of the model's inputs."""
+    """Return one random array for each of the model's inputs, of values that its type can hold."""
     random = np.random.default_rng(0)
-    shapes = [[batch, *(n or SOME_SIZE for n in x.shape[1:])] for x in model.inputs]
-    if input_range is None:
-        return [random.normal(size=shape).astype(dtype) for shape in shapes]
-    return [random.uniform(*input_range, size=shape).astype(dtype) for shape in shapes]
+    arrays = []
+    for x in model.inputs:
+        shape = (batch, *(n or SOME_SIZE for n in x.shape[1:]))
+        if "int" in x.dtype or x.dtype == "bool":
+            low, high = (0, 1) if input_range is None else map(int, input_range)
+            drawn = random.integers(low, high, size=shape, endpoint=True)
+        elif input_range is None:
+            drawn = random.normal(size=shape)
+        else:
+            drawn = random.uniform(*input_range, size=shape)
+        # The model would round what its input type cannot hold, and then rightly differ.
+        rounded = keras.ops.cast(keras.ops.cast(drawn, x.dtype), dtype)
+        arrays.append(backend.to_numpy(rounded))
+    return arrays
 
 
 def _narrowest(model: keras.Model, dtype: str) -> str:

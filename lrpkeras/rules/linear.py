@@ -51,8 +51,7 @@ def adjoint(node: Weighted, s: Array, kernel: Array, x: Array) -> Array:
 
 def inverse(z: Array) -> Array:
     """Return 1 / z, and 0 where z = 0."""
-    zero = z == 0
-    return ops.where(zero, ops.zeros_like(z), 1 / ops.where(zero, ops.ones_like(z), z))
+    return ops.divide_no_nan(ops.ones((), dtype=z.dtype), z)
 
 
 def stabilize(z: Array, epsilon: float) -> Array:
@@ -164,6 +163,15 @@ class Epsilon(ProductRule):
 
         term = Term(prepared["weights"], share)
         return Linearized(node, inputs[0], output, (term,), fractions)
+
+    def propagate(self, state: Linearized, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        if not relevance.is_ratio:
+            return super().propagate(state, relevance)
+        # z / (z + epsilon sign z) without a sign: R / z arrives, no digit is lost where z is tiny.
+        size = ops.absolute(state.z)
+        kept = size / (size + backend.constant(self.epsilon, dtype=size.dtype))
+        ratio = adjoint(state.node, relevance.array * kept, state.terms[0].kernel, state.x)
+        return (Relevance(ratio, "ratio"),)
 
 
 @dataclass(frozen=True)

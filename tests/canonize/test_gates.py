@@ -75,27 +75,25 @@ def test_other_functions_are_no_gates(activation, rewritten, norms):
     assert len(norms(rewritten(model, fold_right))) == 1
 
 
-@pytest.mark.parametrize("gamma", [-2.0, 0.0, 1e-30, 3.0])
-@pytest.mark.parametrize("beta", [-1.0, 0.0, 1.0])
-def test_every_sign_of_gamma_and_beta_is_exact(gamma, beta, rewritten, norms, randomize):
+def test_every_sign_of_gamma_and_beta_is_exact(rewritten, norms, randomize):
     norm = BN()
+    gammas, betas = np.meshgrid([-2.0, 0.0, 1e-30, 3.0], [-1.0, 0.0, 1.0])
 
     def fill(model):
         randomize(model)
-        norm.gamma.assign(np.full(3, gamma))
-        norm.beta.assign(np.full(3, beta))
+        norm.gamma.assign(gammas.ravel())
+        norm.beta.assign(betas.ravel())
 
-    model = chain((6, 6, 3), norm, layers.ReLU(), layers.Conv2D(2, 3, padding="same"))
+    model = chain((6, 6, 12), norm, layers.ReLU(), layers.Conv2D(2, 3, padding="same"))
     assert not norms(rewritten(model, fold_right, fill=fill))
 
 
-@pytest.mark.parametrize("variance", [0.0, 1e-36])
-def test_a_variance_near_zero_is_exact(variance, rewritten, norms, randomize):
+def test_a_variance_near_zero_is_exact(rewritten, norms, randomize):
     norm = BN()
 
     def fill(model):
         randomize(model)
-        norm.moving_variance.assign(np.full(3, variance))
+        norm.moving_variance.assign([0.0, 1e-36, 1.0])
 
     model = chain((6, 6, 3), norm, layers.ReLU(), layers.Conv2D(2, 3, padding="same"))
     assert not norms(rewritten(model, fold_right, fill=fill))

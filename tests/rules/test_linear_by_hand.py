@@ -103,6 +103,12 @@ def test_relevance_in_is_relevance_out_plus_sinks_in_every_case_by_hand():
         assert sum(relevance) + sum(sinks.values()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("rule", [Zero(), Epsilon(), ZPlus(), AlphaBeta(2, 1), Flat(), Box(-1, 1)])
+def test_a_ratio_to_an_output_of_zero_is_no_relevance(rule):
+    w, b, x = CANCELLED
+    assert back(neuron(w, b), rule, x, 1.0, "ratio") == ([0, 0], {})
+
+
 @pytest.mark.parametrize("rule", [ZPlus(), AlphaBeta(1, 0)])
 def test_a_negative_bias_stays_out_of_the_positive_denominator(rule):
     # z = 1 - 0.05 - 0.9 = 0.05. With all of b in the denominator, 1 / (1 - 0.9) of it would be 0.5.
