@@ -13,6 +13,7 @@ from lrpkeras import backend
 from lrpkeras.graph.operations import (
     Array,
     FlatForm,
+    LinearOperation,
     Shape,
     repeat_channels,
     same,
@@ -101,7 +102,9 @@ class Convolution(Windowed):
         fan = kernel_shape[-2]
         first = self.channels_first
         # A convolution of one channel is several times faster than a depthwise one.
-        box: Windowed = Depthwise(self.strides, self.padding, self.dilation, channels_first=first)
+        box: LinearOperation = Depthwise(
+            self.strides, self.padding, self.dilation, channels_first=first
+        )
         if self.groups == 1:
             box = Convolution(self.strides, self.padding, self.dilation, channels_first=first)
         kernel = np.ones((*kernel_shape[:-2], self.groups, 1))

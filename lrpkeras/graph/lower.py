@@ -124,7 +124,8 @@ def _refuse_overrides(operation: Any, base: type) -> None:
 
 def overrides(operation: Any, base: type) -> list[str]:
     """Return the attributes of `base` that the operation's class, or the object, replaces."""
-    changed = _overridden(type(operation), base)
+    cls: Any = type(operation)
+    changed = _overridden(cls, base)
     patched = {n for n in vars(operation) if inspect.isfunction(_static(base, n))}
     return sorted(changed | (patched - HARMLESS - WRAPPED_BY_KERAS))
 

@@ -115,6 +115,7 @@ def random_inputs(
     arrays = []
     for x in model.inputs:
         shape = (batch, *(n or SOME_SIZE for n in x.shape[1:]))
+        drawn: Array
         if "int" in x.dtype or x.dtype == "bool":
             low, high = (0, 1) if input_range is None else map(int, input_range)
             drawn = random.integers(low, high, size=shape, endpoint=True)
