@@ -325,6 +325,7 @@ def _intake(model: keras.Model, graph: Graph) -> Intake:
         names=tuple(graph.inputs),
         shapes=tuple(graph[name].shape for name in graph.inputs),
         structure=network._inputs_struct,
+        types=tuple(x.dtype for x in network.inputs),
         dtype=graph.dtype,
     )
 

@@ -85,7 +85,10 @@ class Explainer:
 
     def converted(self, arrays: Sequence[Array]) -> list[Array]:
         """Return arrays as tensors of the type that is computed in."""
-        return [backend.constant(array, dtype=self._intake.dtype) for array in arrays]
+        # By way of the type of the model's input: the model would round to that, too.
+        types = zip(arrays, self._intake.types, strict=True)
+        given = [backend.constant(array, dtype=dtype) for array, dtype in types]
+        return [backend.constant(array, dtype=self._intake.dtype) for array in given]
 
     def values(self, inputs: list[Array], target: Target, start: int) -> Any:
         """Return the target's values for one batch; a callable is asked here."""

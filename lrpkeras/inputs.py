@@ -28,13 +28,16 @@ class Intake:
         Of each input, in the model's order; shapes with batch.
     structure
         The model's own nesting of its inputs.
+    types
+        The type of each input, as the model declares it.
     dtype
-        What arrays are converted to.
+        What is computed in.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int | None, ...], ...]
     structure: Any
+    types: tuple[str, ...]
     dtype: str
 
     def flatten(self, x: Any) -> list[Array]:
@@ -99,8 +102,7 @@ class Intake:
         self, arrays: Sequence[Array], input_range: tuple[float, float] | None = None
     ) -> None:
         """Raise `InputError` where a value is NaN, infinite, or not of the input's type, range."""
-        types = [spec.dtype for spec in keras.tree.flatten(self.structure)]
-        for array, name, dtype in zip(arrays, self.names, types, strict=True):
+        for array, name, dtype in zip(arrays, self.names, self.types, strict=True):
             values = _plain(array)
             if values.dtype.kind == "f":
                 _check_finite(values, name, self.dtype)

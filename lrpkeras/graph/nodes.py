@@ -36,6 +36,7 @@ __all__ = [
     "Route",
     "Shift",
     "Sum",
+    "as_matrix",
 ]
 
 
@@ -102,23 +103,8 @@ class Linear(Node):
         return shifted if bias is None else shifted + bias
 
     def as_matrix(self, input_shape: tuple[int, ...]) -> np.ndarray:
-        """Return the node's linear part as a dense matrix.
-
-        The convolution-as-dense of Guillemot et al. 2020, section 4.
-
-        Parameters
-        ----------
-        input_shape
-            Shape of one input, without batch.
-
-        Returns
-        -------
-        Array `(inputs, outputs)`; entry (i, j) is the weight from flat input i to flat output j.
-        """
-        size = int(np.prod(input_shape))
-        basis = np.eye(size, dtype=self.kernel.dtype).reshape(size, *input_shape)
-        columns = self.operation.apply(backend.constant(basis), backend.constant(self.kernel))
-        return backend.to_numpy(columns).reshape(size, -1)
+        """Return the node's linear part as a dense matrix; see `as_matrix`."""
+        return as_matrix(self, input_shape)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -143,6 +129,10 @@ class Affine(Node):
     def parameters(self) -> dict[str, np.ndarray]:
         arrays = {"kernel": self.scale, "bias": self.shift}
         return {name: array for name, array in arrays.items() if array is not None}
+
+    def as_matrix(self, input_shape: tuple[int, ...]) -> np.ndarray:
+        """Return the node's linear part as a (diagonal) dense matrix; see `as_matrix`."""
+        return as_matrix(self, input_shape)
 
     def compute(self, inputs: tuple[Array, ...], parameters: Parameters) -> Array:
         z = inputs[0] * parameters["kernel"]
@@ -325,6 +315,28 @@ class Product(Node):
         for x in inputs[1:]:
             product = product * x
         return product
+
+
+def as_matrix(node: Linear | Affine, input_shape: tuple[int, ...]) -> np.ndarray:
+    """Return the linear part of a node as a dense matrix.
+
+    The convolution-as-dense of Guillemot et al. 2020, section 4.
+
+    Parameters
+    ----------
+    node
+        Any linear node.
+    input_shape
+        Shape of one input, without batch.
+
+    Returns
+    -------
+    Array `(inputs, outputs)`; entry (i, j) is the weight from flat input i to flat output j.
+    """
+    size = int(np.prod(input_shape))
+    basis = np.eye(size, dtype=node.kernel.dtype).reshape(size, *input_shape)
+    columns = node.operation.apply(backend.constant(basis), backend.constant(node.kernel))
+    return backend.to_numpy(columns).reshape(size, -1)
 
 
 KINDS: dict[str, type[Node]] = {

@@ -24,7 +24,8 @@ class FlatForm:
     """An operation with every weight set to one, in its cheapest form.
 
     `adjoint(s) = expand(operation.adjoint(reduce(s), kernel))`, and the number of inputs that reach
-    an output is `fan * operation.apply(ones, kernel)` for ones with `width` channels.
+    an output is `fan * operation.apply(ones, kernel)` for ones with `width` channels (None: as many
+    as the input has).
     """
 
     reduce: Callable[[Array], Array]
@@ -32,7 +33,7 @@ class FlatForm:
     kernel: np.ndarray
     expand: Callable[[Array], Array]
     repeat: Callable[[Array], Array]
-    width: int
+    width: int | None
     fan: int
 
 
@@ -158,7 +159,8 @@ class Einsum:
         return np.einsum(f"{letters},{letter}->{letters}", kernel, scale)
 
     def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
-        width = kernel_shape[self.letters[1].index(self.letters[0][-1])]
+        inputs, letters, _ = self.letters
+        width = kernel_shape[letters.index(inputs[-1])] if inputs[-1] in letters else None
         return FlatForm(same, self, np.ones(kernel_shape), same, same, width, 1)
 
 

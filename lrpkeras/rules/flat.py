@@ -68,7 +68,8 @@ class LinearFlat(Rule):
         else:
             axis = node.operation.channel_axis
             ones = ops.ones_like(inputs[0][:1])
-            ones = ops.take(ones, np.zeros(form.width, "int32"), axis=axis)
+            if form.width is not None:
+                ones = ops.take(ones, np.zeros(form.width, "int32"), axis=axis)
             share = _flat_share(node, form, ones, prepared["ones"])
         return FlatState(node, form, inputs[0], output, share)
 
@@ -85,9 +86,10 @@ class LinearFlat(Rule):
         return {"padding": relevance * ops.cast(state.share == 0, relevance.dtype)}
 
 
-def _ones_shape(node: Weighted, shape: tuple, width: int) -> np.ndarray:
+def _ones_shape(node: Weighted, shape: tuple, width: int | None) -> np.ndarray:
     sizes = [1, *shape[1:]]
-    sizes[node.operation.channel_axis] = width
+    if width is not None:
+        sizes[node.operation.channel_axis] = width
     return np.ones(sizes)
 
 
