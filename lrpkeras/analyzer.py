@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
@@ -19,6 +20,7 @@ from lrpkeras.explanation import Explanation
 from lrpkeras.graph import keras_reader
 from lrpkeras.graph.facts import with_facts
 from lrpkeras.graph.graph import Graph
+from lrpkeras.graph.verify import check_weights
 from lrpkeras.graph.verify import verify as verify_graph
 from lrpkeras.graph.walk import functional
 from lrpkeras.inputs import Intake
@@ -119,6 +121,7 @@ class Analyzer:
 
     def _rewritten(self) -> Graph:
         read = select_output(keras_reader.read(self.model), self.options.output)
+        check_weights(read)
         graph = canonize(read, contrast=self.options.initial == "contrast")
         return with_facts(graph, self.options.input_range)
 
@@ -188,8 +191,7 @@ class Analyzer:
         -------
         NumPy arrays in an `Explanation`.
         """
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise InputError(f"batch_size must be a positive integer, not {batch_size!r}.")
+        batch_size = _positive(batch_size)
         nodes = self._layer_nodes(layers)
         dataset = backend.is_dataset(x)
         arrays = None if dataset else self._checked(x)
@@ -241,7 +243,10 @@ class Analyzer:
 
     def _layer_nodes(self, layers: str | Sequence[str] | None) -> dict[str, str]:
         """Look up layer names and globs: layer name -> node."""
-        graph, wanted = self.graph, [layers] if isinstance(layers, str) else list(layers or ())
+        graph = self.graph
+        wanted = (layers,) if isinstance(layers, str) else layers if layers is not None else ()
+        if not isinstance(wanted, Sequence) or not all(isinstance(name, str) for name in wanted):
+            raise RuleError(f"layers={layers!r}: give a layer's name or glob, or a list of them.")
         known = {**{name: name for name in graph.nodes}, **graph.places}
         found: dict[str, str] = {}
         for pattern in wanted:
@@ -291,7 +296,9 @@ class Analyzer:
     def refresh(self) -> None:
         """Read all weights of the model again, without tracing anew.
 
-        An analyzer is a snapshot: training the model further does not reach it until then.
+        An analyzer is a snapshot: training the model further does not reach it until then. The
+        structure was verified when the analyzer was built, and no pass depends on the values of
+        weights; that they are finite is checked again.
         """
         self._program.refresh(self._rewritten())
 
@@ -312,6 +319,11 @@ class Analyzer:
         cls, config: dict[str, Any], model: keras.Model | str | os.PathLike
     ) -> Analyzer:
         """Build an analyzer of `model` with the settings that `get_config` gave."""
+        expected = {"preset", "rules", *(field.name for field in dataclasses.fields(Options))}
+        if not isinstance(config, Mapping) or set(config) != expected:
+            raise RuleError(
+                f"from_config takes what get_config returned, with the keys {sorted(expected)}."
+            )
         settings = dict(config)
         preset = serialize.preset_from_config(settings.pop("preset"))
         rules = serialize.entries_from_config(settings.pop("rules"))
@@ -328,6 +340,16 @@ def _intake(model: keras.Model, graph: Graph) -> Intake:
         types=tuple(x.dtype for x in network.inputs),
         dtype=graph.dtype,
     )
+
+
+def _positive(batch_size: Any) -> int:
+    try:
+        size = 0 if isinstance(batch_size, bool) else operator.index(batch_size)
+    except TypeError:
+        size = 0
+    if size < 1:
+        raise InputError(f"batch_size must be a positive integer, not {batch_size!r}.")
+    return size
 
 
 def _progress(total: int | None, verbose: str | int) -> Any:

@@ -37,10 +37,14 @@ class VerificationError(LrpError, RuntimeError):
 def near_misses(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean ...?" for names close to `name`, or an empty string.
 
+    A name that is the last part of paths, "conv1" of "resnet50/conv1", means these.
+
     Examples
     --------
     >>> near_misses("epsilom", ["epsilon", "gamma"])
     "; did you mean 'epsilon'?"
     """
-    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
+    others = sorted(set(known) - {name})
+    nested = [path for path in others if path.rsplit("/", 1)[-1] == name]
+    close = nested[:3] or difflib.get_close_matches(name, others, n=3, cutoff=0.6)
     return f"; did you mean {', '.join(map(repr, close))}?" if close else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +39,7 @@ class Entry:
     imbalance: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Check:
     """What `Analyzer.check` found.
 
@@ -65,8 +66,9 @@ class Check:
 
     @property
     def closes(self) -> bool:
-        """Whether every node's account balances."""
-        return self.imbalance <= self.tolerance
+        """Whether every node's account balances, in finite numbers."""
+        finite = math.isfinite(self.start) and math.isfinite(self.inputs)
+        return finite and self.imbalance <= self.tolerance
 
     @property
     def imbalance(self) -> float:
@@ -81,6 +83,9 @@ class Check:
             for sink, value in entry.sinks.items():
                 total[sink] = total.get(sink, 0.0) + value
         return total
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         rows = [("node", "rule", "in", "out", "went elsewhere")]
@@ -141,11 +146,16 @@ class Accountant:
                 incoming=float(into.sum()),
                 outgoing=float(out.sum()),
                 sinks={name: float(value.sum()) for name, value in sums.items()},
-                imbalance=float(
-                    np.max(np.divide(gap, scale, out=np.zeros_like(gap), where=scale > 0))
-                ),
+                imbalance=_relative(gap, scale),
             )
         )
+
+
+def _relative(gap: np.ndarray, scale: np.ndarray) -> float:
+    """The largest gap beside its scale; infinite where a number is not finite."""
+    if not (np.isfinite(gap).all() and np.isfinite(scale).all()):
+        return float("inf")
+    return float(np.max(np.divide(gap, scale, out=np.zeros_like(gap), where=scale != 0)))
 
 
 def _sums(array: Array) -> np.ndarray:

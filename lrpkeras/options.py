@@ -41,9 +41,9 @@ class Options:
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
             value = getattr(self, name)
-            if not any(value is choice or value == choice for choice in known):
+            if not any(type(value) is type(choice) and value == choice for choice in known):
                 choices = " or ".join(map(repr, known))
-                raise RuleError(f"{name}={value!r} is not known: it is {choices}.")
+                raise RuleError(f"{name}={value!r} is not known in this version: it is {choices}.")
         object.__setattr__(self, "output", _choice(self.output))
         if self.input_range is not None:
             object.__setattr__(self, "input_range", _ordered(self.input_range))

@@ -50,7 +50,8 @@ class Preset:
     node kind ("Linear", "MaxPool", or its class), a position ("first": the linear nodes reached
     from an input through nothing linear, and the affine nodes in front of them; "last"; "conv";
     "dense"), or a range of depth `(0.0, 0.3)`, counted over linear nodes from the input. An entry
-    is passed over at nodes of a kind that its rule is not made for. An affine node that was not
+    is passed over at nodes of a kind that its rule is not made for, and one that matches no node of
+    a model is no error (one in `Analyzer(rules=...)` is). An affine node that was not
     folded counts as "conv" or "dense" by its rank, and takes the rule elementwise.
 
     Attributes
@@ -72,6 +73,8 @@ class Preset:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "entries", as_entries(self.entries))
+        if self.seed not in ("relevance", "gradient"):
+            raise RuleError(f"Preset(seed={self.seed!r}): it is 'relevance' or 'gradient'.")
 
     def with_overrides(self, rules: Mapping[Where, Rule] | Iterable[Entry] | None) -> Preset:
         """Return the preset with entries put in front of its own."""
@@ -223,9 +226,11 @@ def get(name: str | Preset, **parameters: Any) -> Preset:
     try:
         return REGISTRY[key](**parameters)
     except TypeError:
+        wanted = inspect.signature(REGISTRY[key]).parameters.values()
+        needed = [p.name for p in wanted if p.default is p.empty]
         raise RuleError(
-            f"Preset {name!r} does not take {sorted(parameters) or 'no parameters'}. "
-            f"{(REGISTRY[key].__doc__ or '').strip()}"
+            f"Preset {name!r} got {sorted(parameters) or 'no parameters'}; it takes "
+            f"{[p.name for p in wanted]}, and needs {needed or 'none of them'}."
         ) from None
 
 

@@ -61,7 +61,8 @@ def _where_from_config(config: Any) -> Where:
 
 
 def _rule_to_config(rule: Rule) -> dict[str, Any]:
-    values = {field.name: getattr(rule, field.name) for field in dataclasses.fields(rule)}
+    fields = [field.name for field in dataclasses.fields(rule) if field.init]
+    values = {name: getattr(rule, name) for name in fields}
     plain = {
         key: v.tolist() if isinstance(v, np.ndarray | np.generic) else v
         for key, v in values.items()

@@ -118,8 +118,14 @@ def _indices(array: np.ndarray, count: int | None, classes: int | None) -> Targe
         raise TargetError(f"target has {len(values)} entries for {count} samples: give one each.")
     if values.min() < 0 or (classes is not None and values.max() >= classes):
         wrong = values.min() if values.min() < 0 else values.max()
+        known = f"has classes 0 to {(classes or 1) - 1}"
+        if classes == 1:
+            known = "is one number: its target is 0 (or None), and its sign says which class"
+        raise TargetError(f"target {wrong} is out of range: the output {known}.")
+    if values.shape[1] == classes and values.shape[1] > 2 and values.max() <= 1:
         raise TargetError(
-            f"target {wrong} is out of range: the output has classes 0 to {(classes or 1) - 1}."
+            "target looks like one-hot rows of integers, which would mean classes 0 and 1 many "
+            "times over. For an array shaped like the output give floats."
         )
     return Target("index", values.astype("int32"), several=array.ndim == 2)
 

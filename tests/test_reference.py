@@ -122,3 +122,10 @@ def test_a_model_of_a_list_of_one_takes_arrays_and_lists_without_a_warning(xcept
     plain = analyzer(faces[:2])
     (listed,) = analyzer([faces[:2]])
     np.testing.assert_array_equal(plain, listed)
+
+
+def test_mobilenet_gives_its_logit_to_biases_under_z_plus(mobilenet, photos):
+    # The README says so: no map's sum may be taken for the whole of the logit.
+    analyzer = lrpkeras.Analyzer(mobilenet, "epsilon_plus_flat")
+    check = analyzer.check(photos[0][DOZEN][:4])
+    assert check.sinks["bias"] > 0.999 * check.start

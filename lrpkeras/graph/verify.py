@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from lrpkeras import backend
-from lrpkeras.errors import VerificationError
+from lrpkeras.errors import ModelError, VerificationError
 from lrpkeras.graph import keras_reader
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Node
@@ -105,6 +105,20 @@ def _widened(node: Node) -> Node:
     arrays = {name: a for name, a in values.items() if isinstance(a, np.ndarray)}
     wide: dict[str, Any] = {name: array.astype("float64") for name, array in arrays.items()}
     return replace(node, **wide)
+
+
+def check_weights(graph: Graph) -> None:
+    """Raise `ModelError` where a weight is NaN or infinite: every map would be NaN."""
+    broken = [
+        node.layers[0]
+        for node in graph
+        if any(not np.isfinite(array).all() for array in node.parameters.values())
+    ]
+    if broken:
+        raise ModelError(
+            f"These layers hold NaN or infinite weights: {', '.join(map(repr, broken))}. Nothing "
+            "can be explained with them; has training diverged?"
+        )
 
 
 def random_inputs(

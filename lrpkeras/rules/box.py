@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from lrpkeras import backend
+from lrpkeras.errors import RuleError
 from lrpkeras.graph.nodes import Affine, Input, Linear, Node
 from lrpkeras.rules.linear import Weighted, adjoint, inverse
 from lrpkeras.rules.relevance import Relevance
@@ -48,10 +49,19 @@ class Box(Rule):
         If low > high, or where something else than moves and rescaling lies in front of the node.
     """
 
-    low: Any
-    high: Any
+    low: Any = None
+    high: Any = None
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Linear, Affine)
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            bound = np.asarray(getattr(self, name))
+            if bound.dtype.kind not in "iuf" or not np.isfinite(bound).all():
+                raise RuleError(
+                    f"Box({name}={getattr(self, name)!r}): a bound is a finite number, or an array "
+                    "of them."
+                )
 
     def validate(self, node: Weighted) -> None:
         if np.any(np.asarray(self.low) > np.asarray(self.high)):

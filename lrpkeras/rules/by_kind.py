@@ -8,7 +8,7 @@ from typing import ClassVar
 from lrpkeras.graph.nodes import AveragePool, Extremum, MaxPool, Node, Sum
 from lrpkeras.rules.merge import InputWinner, SumShare
 from lrpkeras.rules.pooling import AverageShare, PoolWinner
-from lrpkeras.rules.rule import ByKind, Rule
+from lrpkeras.rules.rule import ByKind, Rule, check_number
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class Proportional(ByKind):
     delta: float = 1e-6
 
     kinds: ClassVar[tuple[type[Node], ...]] = (AveragePool, Sum)
+
+    def __post_init__(self) -> None:
+        check_number(self, "delta", above=-1e-300)
 
     def part(self, node: Node) -> Rule:
         return AverageShare() if isinstance(node, AveragePool) else SumShare(self.delta)

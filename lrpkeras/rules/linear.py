@@ -7,7 +7,7 @@ An `Affine` node is a linear node with a diagonal matrix; the same rules hold fo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from lrpkeras import backend
 from lrpkeras.errors import RuleError
 from lrpkeras.graph.nodes import Affine, Linear, Node
 from lrpkeras.rules.relevance import Relevance
-from lrpkeras.rules.rule import Array, Prepared, Rule, Vanishing
+from lrpkeras.rules.rule import Array, Prepared, Rule, Vanishing, check_number
 
 Weighted = Linear | Affine
 
@@ -147,6 +147,9 @@ class Epsilon(ProductRule):
 
     divides_by_output: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        check_number(self, "epsilon", above=0.0)
+
     def prepare(self, node: Weighted) -> dict[str, Array]:
         return _with_rule_kernel(node)
 
@@ -192,6 +195,8 @@ class AlphaBeta(ProductRule):
     beta: float = 1.0
 
     def __post_init__(self) -> None:
+        check_number(self, "alpha")
+        check_number(self, "beta")
         if abs(self.alpha - self.beta - 1) > 1e-9:
             raise RuleError(
                 f"AlphaBeta(alpha={self.alpha:g}, beta={self.beta:g}) does not conserve "
@@ -321,5 +326,5 @@ class ZPlus(AlphaBeta):
     [Montavon et al. 2017, Deep Taylor decomposition, with the sign taken of the product.]
     """
 
-    alpha: float = 1.0
-    beta: float = 0.0
+    alpha: float = field(default=1.0, init=False)
+    beta: float = field(default=0.0, init=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -110,6 +112,17 @@ def _short(value: Any) -> str:
         return f"{value:g}"
     shape = getattr(value, "shape", None)
     return f"array{tuple(shape)}" if shape else str(value)
+
+
+def check_number(rule: Rule, name: str, *, above: float = -math.inf) -> None:
+    """Raise `RuleError` unless a parameter of a rule is a finite number above a bound."""
+    value = getattr(rule, name)
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and value > above):
+        bound = "" if above == -math.inf else f" greater than {above:g}"
+        raise RuleError(
+            f"{type(rule).__name__}({name}={value!r}): {name} must be a finite number{bound}."
+        )
 
 
 def refuse(rule: Rule, node: Node, why: str) -> RuleError:

@@ -1,0 +1,52 @@
+"""What a check says of itself: it closes in finite numbers, or does not."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+import lrpkeras
+from lrpkeras.errors import ModelError
+
+X = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
+
+
+def dense():
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(3, activation="relu", name="hidden"),
+            keras.layers.Dense(2),
+        ]
+    )
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_a_check_of_broken_numbers_does_not_close(broken):
+    model = dense()
+    analyzer = lrpkeras.Analyzer(model, "epsilon")
+    assert analyzer.check(X).closes
+    program = analyzer._program
+    (kernel, *_) = (v for v in program.prepared["hidden"].values() if len(v.shape) == 2)
+    kernel.assign(np.full((4, 3), broken, "float32"))
+    check = analyzer.check(X)
+    assert not check.closes
+    assert "DOES NOT CLOSE" in str(check)
+
+
+def test_an_account_that_misses_a_part_does_not_close():
+    check = lrpkeras.Analyzer(dense(), "epsilon").check(X)
+    (first, *rest) = check.entries
+    assert not replace(check, entries=(replace(first, imbalance=0.5), *rest)).closes
+
+
+@pytest.mark.parametrize("when", ["built", "refreshed"])
+def test_weights_that_are_not_finite_are_refused_by_name(when):
+    model = dense()
+    analyzer = lrpkeras.Analyzer(model)
+    kernel = np.ones((4, 3), "float32")
+    kernel[0, 0] = np.nan
+    model.layers[0].kernel.assign(kernel)
+    with pytest.raises(ModelError, match=f"'{model.layers[0].name}'.*diverged"):
+        analyzer.refresh() if when == "refreshed" else lrpkeras.Analyzer(model)
