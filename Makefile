@@ -4,10 +4,10 @@
 #   make test                       lint, types, import contract, quick tests
 #   make slow                       the tests that need minutes or the data folder
 #   make demo EXTRAS=tensorflow,dev another TensorFlow than tensorflow-cpu
-#   make test WORKERS=2             spread the tests over two processes
+#   make test WORKERS=0             all tests in one process
 
 VENV    ?= .venv
-WORKERS ?= 0
+WORKERS ?= 2
 EXTRAS  ?= cpu,dev
 
 BIN     := $(VENV)/bin

@@ -13,14 +13,14 @@ import keras
 import numpy as np
 
 from lrpkeras import backend, ledger, presets, serialize, summary, targets
-from lrpkeras.canonize import canonize, drop_inert, select_output, strip_head
+from lrpkeras.canonize import canonize, select_output
 from lrpkeras.errors import InputError, RuleError, TargetError, near_misses
-from lrpkeras.explainer import Explainer
+from lrpkeras.explainer import Explainer, check_finite
 from lrpkeras.explanation import Explanation
 from lrpkeras.graph import keras_reader
 from lrpkeras.graph.facts import with_facts
 from lrpkeras.graph.graph import Graph
-from lrpkeras.graph.verify import check_weights
+from lrpkeras.graph.verify import check_weights, fidelity
 from lrpkeras.graph.verify import verify as verify_graph
 from lrpkeras.graph.walk import functional
 from lrpkeras.inputs import Intake
@@ -160,6 +160,7 @@ class Analyzer:
         arrays = self._checked(x)
         parsed = targets.parse(target, arrays[0].shape[0], self._explainer.output_shape)
         relevance = self._explainer.run(arrays, parsed, 0, ())["relevance"]
+        check_finite(relevance)
         return self._intake.pack(x, relevance)
 
     def explain(
@@ -205,7 +206,8 @@ class Analyzer:
         for batch, start in self._batches(x if dataset else arrays, batch_size, dataset):
             like = batch if dataset else x
             flat = self._checked(batch) if dataset else batch
-            result = self._explainer.run(flat, parsed, start, tuple(nodes.values()))
+            result = self._explainer.run(flat, parsed, start, tuple(nodes.values()), batch_size)
+            check_finite(result["relevance"])
             parts.append(keras.tree.map_structure(backend.to_numpy, result))
             if bar is not None:
                 bar.add(1)
@@ -287,11 +289,10 @@ class Analyzer:
         def start(forward: Forward) -> Relevance:
             return self._explainer.start(forward, parsed.mode, values)[0]
 
-        read = select_output(keras_reader.read(self.model), self.options.output)
-        plain = strip_head(drop_inert(read))
-        known = plain.evaluate(dict(zip(plain.inputs, inputs, strict=True)))
-        expected = backend.to_numpy(known[plain.outputs[0]]).astype("float64")
-        return ledger.check(self._program, inputs, start, expected)
+        def faithful(output: Array) -> float:
+            return fidelity(self.graph, self.model, inputs, output)
+
+        return ledger.check(self._program, inputs, start, faithful)
 
     def refresh(self) -> None:
         """Read all weights of the model again, without tracing anew.

@@ -6,9 +6,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import keras
 from keras import ops
 
 from lrpkeras import backend, targets
+from lrpkeras.errors import LrpError
 from lrpkeras.inputs import Intake
 from lrpkeras.presets import Preset
 from lrpkeras.propagate import Forward, Program, divides_by_output
@@ -59,7 +61,12 @@ class Explainer:
         return graph[graph.outputs[0]].shape
 
     def run(
-        self, arrays: Sequence[Array], target: Target, start: int, layers: tuple[str, ...]
+        self,
+        arrays: Sequence[Array],
+        target: Target,
+        start: int,
+        layers: tuple[str, ...],
+        batch_size: int = 0,
     ) -> dict[str, Any]:
         """Explain one batch.
 
@@ -71,6 +78,9 @@ class Explainer:
             For the whole data set, of which this batch begins at `start`.
         layers
             Node names whose outputs' relevance is wanted too.
+        batch_size
+            The size of the other batches: XLA, which compiles for each size anew, gets a smaller
+            one filled up.
 
         Returns
         -------
@@ -80,8 +90,11 @@ class Explainer:
         values = self.values(inputs, target, start)
         if target.mode == "index" and target.k > CHUNK:
             parts = [values[:, i : i + CHUNK] for i in range(0, target.k, CHUNK)]
-            return _chained([self._explain(inputs, "index", part, layers, True) for part in parts])
-        return self._explain(inputs, target.mode, values, layers, target.several)
+            functions = (self.function("index", part.shape[1], layers, True) for part in parts)
+            pairs = zip(functions, parts, strict=True)
+            return _chained([_call(function, inputs, part, batch_size) for function, part in pairs])
+        function = self.function(target.mode, target.k, layers, target.several)
+        return _call(function, inputs, values, batch_size)
 
     def converted(self, arrays: Sequence[Array]) -> list[Array]:
         """Return arrays as tensors of the type that is computed in."""
@@ -97,14 +110,6 @@ class Explainer:
             return target.batch(start, start + count)
         output = self.function("output")(inputs)
         return targets.answer(target.values, output)
-
-    def _explain(
-        self, inputs: list[Array], mode: Mode, values: Any, layers: tuple[str, ...], several: bool
-    ) -> dict[str, Any]:
-        k = values.shape[1] if mode == "index" else 1
-        held = () if mode == "winner" else (values,)
-        result: dict[str, Any] = self.function(mode, k, layers, several)(inputs, *held)
-        return result
 
     def function(
         self, mode: str = "winner", k: int = 1, layers: tuple[str, ...] = (), several: bool = False
@@ -131,7 +136,7 @@ class Explainer:
         return signature
 
     def _forward(self, inputs: list[Array]) -> Array:
-        return self.program.forward(inputs).output(self.program.graph)
+        return self.program.forward(inputs).values[self.program.graph.outputs[-1]]
 
     def _traceable(
         self, mode: Any, layers: tuple[str, ...], arranged: Callable[[Array], Array]
@@ -163,6 +168,33 @@ class Explainer:
             negative = ops.cast(output < 0, output.dtype)
             factors = factors * (1 - 2 * negative)
         return Relevance(factors), classes
+
+
+def check_finite(relevance: Sequence[Array]) -> None:
+    """Raise `LrpError` where relevance is NaN or infinite: no map is better than such a map."""
+    if not all(bool(ops.all(ops.isfinite(array))) for array in relevance):
+        raise LrpError(
+            "The relevance is not finite: some activation is too large or too small for the type "
+            "that is computed in. analyzer.check(x) tells where; a float64 model, or inputs and "
+            "weights of a common size, help."
+        )
+
+
+def _call(function: backend.Compiled, inputs: list[Array], values: Any, batch_size: int) -> dict:
+    """Call a compiled function on a batch, filled up to `batch_size` where XLA compiles."""
+    count = int(inputs[0].shape[0])
+    held = [] if values is None else [backend.constant(values)]
+    if not function.jit_compile or count >= batch_size:
+        return dict(function(inputs, *held))
+    filled = [_filled(array, batch_size) for array in (*inputs, *held)]
+    result = function(filled[: len(inputs)], *filled[len(inputs) :])
+    return dict(keras.tree.map_structure(lambda array: array[:count], result))
+
+
+def _filled(array: Array, size: int) -> Array:
+    """Repeat the last sample until there are `size`."""
+    missing = size - int(array.shape[0])
+    return ops.concatenate([array, ops.repeat(array[-1:], missing, axis=0)], axis=0)
 
 
 def _batch_first(relevance: Array) -> Array:

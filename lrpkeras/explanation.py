@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,12 @@ import numpy as np
 
 from lrpkeras import plot as plotting
 from lrpkeras.errors import InputError
+from lrpkeras.plot.arrays import repeated
+
+SHOWN = 5  # targets and layers in a repr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """Relevance of a data set, with what it explains.
 
@@ -35,65 +38,123 @@ class Explanation:
     target: np.ndarray
     layers: dict[str, np.ndarray] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        parts = {
+            "relevance": _shapes(self.relevance),
+            "output": self.output.shape,
+            "target": _first(self.target.tolist()),
+            **({"layers": _first(list(self.layers))} if self.layers else {}),
+        }
+        return f"Explanation({', '.join(f'{name}={part}' for name, part in parts.items())})"
+
     def plot(
         self,
         images: np.ndarray | None = None,
         *,
-        labels: Sequence[str] | None = None,
+        labels: Sequence[str] | Mapping[int, str] | None = None,
         **options: Any,
-    ) -> tuple[Any, Any]:
+    ) -> plotting.Drawn:
         """Draw the heatmaps, titled with class and logit.
+
+        The maps of several targets of one sample stand side by side.
 
         Parameters
         ----------
         images
-            The photos `(samples, height, width, channels)` to lay the maps over.
+            The photos `(samples, height, width, channels)` to lay the maps over, or one for all.
         labels
-            Names of the classes.
+            Names of the classes: one for each, or a dict by class number.
         options
-            Passed on to `lrpkeras.plot.heatmap`.
+            Passed on to `lrpkeras.plot.heatmap`; `titles` replaces classes and logits.
 
         Returns
         -------
-        Figure and axes.
+        Figure and axes, as `lrpkeras.plot.heatmap`: `figure.savefig(path)` writes the picture.
 
         Raises
         ------
         InputError
-            If the relevance is not that of one image input, or is of several targets.
+            If the relevance is not that of one image input, or images or labels do not fit.
         """
-        if not isinstance(self.relevance, np.ndarray):
+        relevance = self._maps()
+        samples, times = len(self.target), relevance.shape[0] // len(self.target)
+        photos = repeated(images, samples, times, relevance.shape[1:3])
+        if "titles" not in options:
+            options["titles"] = self._titles(times, labels)
+        return plotting.heatmap(relevance, photos, **options)
+
+    def _maps(self) -> np.ndarray:
+        """Return relevance `(samples * targets, height, width, channels)`."""
+        relevance = self.relevance
+        if not isinstance(relevance, np.ndarray):
             raise InputError(
                 "plot() draws one input's relevance: hand the array that you want to "
                 "lrpkeras.plot.heatmap."
             )
-        relevance = self.relevance
-        target, output = self.target, self.output
-        if target.ndim == 2:
-            relevance = relevance.reshape(-1, *relevance.shape[2:])
-            output = np.repeat(output, target.shape[1], axis=0)
-            if images is not None:
-                images = np.repeat(images, target.shape[1], axis=0)
-            target = target.reshape(-1)
-        titles = [_title(t, row, labels) for t, row in zip(target, output, strict=True)]
-        return plotting.heatmap(relevance, images, titles=titles, **options)
+        maps = relevance
+        if self.target.ndim == 2:
+            maps = relevance.reshape(-1, *relevance.shape[2:])
+        maps = maps[..., None] if maps.ndim == 3 else maps
+        if maps.ndim != 4:
+            raise InputError(
+                f"plot() draws images; this relevance has shape {relevance.shape}. Draw a "
+                "(height, width) array of it with lrpkeras.plot.heatmap."
+            )
+        return maps
+
+    def _titles(self, times: int, labels: Sequence[str] | Mapping[int, str] | None) -> list[str]:
+        if labels is not None and not isinstance(labels, Mapping):
+            labels = _checked(labels, self.output.shape[-1])
+        outputs = np.repeat(self.output, times, axis=0)
+        targets = self.target.reshape(-1)
+        return [_title(int(t), row, labels) for t, row in zip(targets, outputs, strict=True)]
 
     def save(self, path: str | os.PathLike) -> None:
         """Write all arrays to a NumPy `.npz` file.
 
-        The arrays are named `relevance` (`relevance/0`, ... for several inputs), `output`,
-        `target` and `layers/NAME`.
+        The arrays are named `relevance`, `output`, `target` and `layers/NAME`; of several inputs
+        `relevance/0`, ... or, where they came as a dict, `relevance/KEY`.
         """
-        flat = keras.tree.flatten(self.relevance)
-        single = isinstance(self.relevance, np.ndarray)
-        named = {"relevance" if single else f"relevance/{i}": a for i, a in enumerate(flat)}
+        flat = keras.tree.flatten_with_path(self.relevance)
+        named = {"/".join(map(str, ("relevance", *path))): array for path, array in flat}
         hidden = {f"layers/{name}": array for name, array in self.layers.items()}
         arrays: dict[str, Any] = {**named, "output": self.output, "target": self.target, **hidden}
         np.savez_compressed(os.fspath(path), **arrays)
 
 
-def _title(target: int, output: np.ndarray, labels: Sequence[str] | None) -> str:
+def _shapes(relevance: Any) -> str:
+    """Return the shape of an array, or the shapes in a nest of them."""
+    if isinstance(relevance, dict):
+        return f"{{{', '.join(f'{key!r}: {_shapes(part)}' for key, part in relevance.items())}}}"
+    if isinstance(relevance, list | tuple):
+        return f"[{', '.join(map(_shapes, relevance))}]"
+    return str(relevance.shape)
+
+
+def _first(values: Sequence[Any]) -> str:
+    """Return the first of a list, and how many there are in all."""
+    shown = ", ".join(map(repr, values[:SHOWN]))
+    return f"[{shown}, ... ({len(values)})]" if len(values) > SHOWN else f"[{shown}]"
+
+
+def _checked(labels: Any, count: int) -> Sequence[str]:
+    """Refuse labels that are not one for each class: their numbers would be off."""
+    if isinstance(labels, str) or not hasattr(labels, "__len__"):
+        raise InputError(f"labels is a list of class names, not {labels!r}.")
+    if len(labels) != count:
+        raise InputError(
+            f"labels has {len(labels)} names, the model has {count} classes: give a name for each, "
+            "or a dict {class number: name}."
+        )
+    return list(labels)
+
+
+def _title(
+    target: int, output: np.ndarray, labels: Sequence[str] | Mapping[int, str] | None
+) -> str:
     if target < 0:
         return ""
-    name = labels[target] if labels is not None else f"class {target}"
-    return f"{name}: {output[target]:.2f}" if output.ndim == 1 else str(name)
+    name = f"class {target}"
+    if labels is not None:
+        name = str(labels.get(target, name) if isinstance(labels, Mapping) else labels[target])
+    return f"{name}: {output[target]:.2f}" if output.ndim == 1 else name

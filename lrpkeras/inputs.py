@@ -79,7 +79,7 @@ class Intake:
         return (
             isinstance(x, list | tuple)
             and len(x) == 1
-            and np.ndim(_plain(x[0])) == len(self.shapes[0])
+            and len(self._array(x[0], self.names[0]).shape) == len(self.shapes[0])
         )
 
     def _by_name(self, x: dict) -> list[Any]:
@@ -91,6 +91,7 @@ class Intake:
         return [x[name] for name in self.names]
 
     def _array(self, x: Any, name: str) -> Array:
+        _refuse_kinds(x, name)
         array = x if backend.is_tensor(x) else _as_numpy(x, name)
         if str(getattr(array.dtype, "name", array.dtype)).rstrip("0123456789") not in NUMBERS:
             raise InputError(
@@ -178,6 +179,21 @@ def _check_range(values: np.ndarray, name: str, input_range: tuple[float, float]
         raise InputError(
             f"Input {name!r} lies in [{low:g}, {high:g}], outside of input_range="
             f"{tuple(input_range)}: rescale it as the model expects, or leave input_range out."
+        )
+
+
+def _refuse_kinds(x: Any, name: str) -> None:
+    """Refuse tensors that hold no plain array of values."""
+    if isinstance(x, keras.KerasTensor):
+        raise InputError(
+            f"Input {name!r} is a symbolic tensor, without values: give an array of samples, as to "
+            "model.predict."
+        )
+    if hasattr(x, "dense_shape"):
+        raise InputError(f"Input {name!r} is sparse: make it dense first, tf.sparse.to_dense(x).")
+    if hasattr(x, "row_splits"):
+        raise InputError(
+            f"Input {name!r} is ragged: its rows differ in length. Pad them first, x.to_tensor()."
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,8 @@ class Check:
     Attributes
     ----------
     fidelity
-        Largest difference between the rewritten graph's output and the model's, relative to the
-        largest output.
+        Largest difference between the rewritten graph's output and the model's, relative to a
+        sample's largest; through the softmax or sigmoid, where one was stripped off.
     entries
         One account per node, from the output back to the inputs.
     start
@@ -164,7 +164,12 @@ def _sums(array: Array) -> np.ndarray:
     return values.reshape(*values.shape[:2], -1).sum(axis=-1)
 
 
-def check(program: Program, inputs: Sequence[Array], start: Any, expected: np.ndarray) -> Check:
+def check(
+    program: Program,
+    inputs: Sequence[Array],
+    start: Callable[[Forward], Relevance],
+    fidelity: Callable[[Array], float],
+) -> Check:
     """Run forward and backward once, eagerly, with an account of every node.
 
     Parameters
@@ -175,18 +180,16 @@ def check(program: Program, inputs: Sequence[Array], start: Any, expected: np.nd
         Tensors, in the model's order.
     start
         Function from the forward pass to relevance of the output.
-    expected
-        The model's own value of what is explained.
+    fidelity
+        Function from the reported output to its distance from the model's own.
     """
     forward = program.forward(inputs)
     accountant = Accountant(program, forward)
     begin = start(forward)
     output = forward.output(program.graph)
     arrived, _ = program.backward(forward, begin, observe=accountant)
-    reported = backend.to_numpy(forward.values[program.graph.outputs[-1]]).astype("float64")
-    largest = float(np.max(np.abs(expected), initial=0.0)) or 1.0
     return Check(
-        fidelity=float(np.max(np.abs(reported - expected)) / largest),
+        fidelity=fidelity(forward.values[program.graph.outputs[-1]]),
         entries=tuple(accountant.entries),
         start=float(_sums(begin.absolute(output)).sum()),
         inputs=float(sum(_sums(array).sum() for array in arrived)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 
 from lrpkeras.graph.graph import Graph
-from lrpkeras.graph.nodes import KINDS, Affine, Linear, Node
+from lrpkeras.graph.nodes import KINDS, Affine, Input, Linear, Node
 from lrpkeras.graph.operations import Dense, Einsum
 
 Where = str | type | tuple[float, float]
@@ -17,7 +17,8 @@ class Matcher:
     """Decides whether a *where* means a node of one graph; positions are looked up once."""
 
     def __init__(self, graph: Graph) -> None:
-        linear = [node.name for node in graph if isinstance(node, Linear)]
+        explained = graph.ancestors(graph.outputs[0])
+        linear = [n.name for n in graph if isinstance(n, Linear) and n.name in explained]
         last = max(len(linear) - 1, 1)
         self.depth = {name: index / last for index, name in enumerate(linear)}
         self.first = _first(graph)
@@ -51,13 +52,13 @@ class Matcher:
 
 
 def _first(graph: Graph) -> set[str]:
-    """Linear nodes with no linear node before them, and the affine nodes in front of these."""
-    behind: dict[str, bool] = {}
+    """Linear nodes reached from an input through nothing linear, and affine ones on these ways."""
+    ahead: dict[str, bool] = {}
     first = set()
     for node in graph:
-        linear_above = any(behind[name] for name in node.inputs)
-        behind[node.name] = linear_above or isinstance(node, Linear)
-        if isinstance(node, Linear | Affine) and not linear_above:
+        near = isinstance(node, Input) or any(ahead[name] for name in node.inputs)
+        ahead[node.name] = near and not isinstance(node, Linear)
+        if isinstance(node, Linear | Affine) and near:
             first.add(node.name)
     return first
 

@@ -99,8 +99,9 @@ class Preset:
         used: set[int] = set()
         entries = (*self.entries, *DEFAULTS)
         rules: dict[str, Rule] = {}
+        explained = graph.ancestors(graph.outputs[0])
         for node in graph:
-            if node.receives == 0:
+            if node.receives == 0 or node.name not in explained:
                 continue
             found = _first_match(node, entries, matches)
             if found is None and isinstance(node, Product):

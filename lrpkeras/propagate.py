@@ -13,6 +13,7 @@ from typing import Any
 from keras import ops
 
 from lrpkeras import backend
+from lrpkeras.errors import ModelError
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Input, Linear, Node
 from lrpkeras.rules import Relevance, Rule, Vanishing
@@ -70,13 +71,16 @@ class Program:
     def refresh(self, graph: Graph) -> None:
         """Take over the arrays of a graph of the same structure, without tracing anew."""
         fresh = _with_closed(graph, self.rules, self.reached, self._start)
-        assigned: set[int] = set()
+        assigned: dict[int, Array] = {}
         for name, group in prepare(fresh, self.rules, self.reached).items():
             for key, array in group.items():
                 variable = self.prepared[name][key]
-                if id(variable) not in assigned:
-                    backend.assign(variable, array)
-                    assigned.add(id(variable))
+                if assigned.setdefault(id(variable), array) is not array:
+                    raise ModelError(
+                        f"{name!r} no longer shares its weights with another layer, as it did when "
+                        "the analyzer was built: build it anew."
+                    )
+                backend.assign(variable, array)
         self.graph = fresh
 
     def forward(self, inputs: Sequence[Array]) -> Forward:

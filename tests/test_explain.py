@@ -216,6 +216,30 @@ def test_several_targets_are_drawn_one_map_each(analyzer):
     plt.close(figure)
 
 
+def test_relevance_starts_from_the_logits_where_softmax_is_only_reshaped():
+    dense = layers.Dense(4, name="head")
+    probabilities = layers.Softmax()(dense(inputs := Input((3,))))
+    model = randomized(Model(inputs, layers.Reshape((4,))(layers.Reshape((1, 4))(probabilities))))
+    x = np.random.default_rng(3).normal(size=(5, 3)).astype("float32")
+    kernel, bias = dense.get_weights()
+    got = lrpkeras.Analyzer(model, "zero").explain(x, 2, verbose=0)
+    # Three products and sums in float32.
+    np.testing.assert_allclose(got.output, x @ kernel + bias, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(got.relevance, x * kernel[:, 2], rtol=1e-5, atol=1e-6)
+
+
+def test_a_siamese_head_on_distances_passes_all_relevance_on():
+    """For `zero` and no bias, relevance of the inputs adds up to the logit, |a - b| in between."""
+    a, b = Input((3,), name="a"), Input((3,), name="b")
+    embed = layers.Dense(4, use_bias=False)
+    distance = abs(embed(a) - embed(b))
+    model = randomized(Model([a, b], layers.Dense(2, use_bias=False)(distance)))
+    x = [np.random.default_rng(n).normal(size=(5, 3)).astype("float32") for n in (3, 4)]
+    got = lrpkeras.Analyzer(model, "zero").explain(x, 1, verbose=0)
+    total = got.relevance[0].sum(1) + got.relevance[1].sum(1)
+    np.testing.assert_allclose(total, model.predict(x, verbose=0)[:, 1], rtol=1e-4, atol=1e-5)
+
+
 def test_the_ledger_starts_at_the_logits_and_ends_at_the_input(analyzer):
     logits = analyzer.explain(X, verbose=0).output
     check = analyzer.check(X)

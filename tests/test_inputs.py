@@ -220,3 +220,19 @@ def test_a_dataset_of_unknown_length_is_explained():
     np.testing.assert_allclose(
         relevance, A * model.get_layer("head").get_weights()[0][:, 0], **ROUNDING
     )
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: tf.sparse.from_dense(A), r"'a' is sparse.*tf\.sparse\.to_dense"),
+        (lambda: keras.Input((3,)), "'a' is a symbolic tensor.*array of samples"),
+        (lambda: tf.ragged.constant([[1.0], [2.0, 3.0, 4.0]]), r"'a' is ragged.*to_tensor"),
+    ],
+)
+@pytest.mark.parametrize("nest", [lambda x: x, lambda x: [x], lambda x: {"a": x}])
+@pytest.mark.parametrize("way", ["__call__", "explain", "check"])
+def test_tensors_that_hold_no_plain_array_are_refused_with_what_to_do(make, words, nest, way):
+    model = keras.Sequential([keras.Input((3,), name="a"), layers.Dense(2)])
+    with pytest.raises(lrpkeras.errors.InputError, match=words):
+        getattr(lrpkeras.Analyzer(model, "zero"), way)(nest(make()))

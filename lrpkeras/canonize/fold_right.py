@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lrpkeras import backend
-from lrpkeras.canonize.paths import Path, channel_map, follow, is_uniform, linear_ends
+from lrpkeras.canonize.paths import (
+    Path,
+    channel_map,
+    follow,
+    has_unknown_size,
+    is_uniform,
+    linear_ends,
+)
 from lrpkeras.canonize.places import layers_at
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.moves import Keep
@@ -78,7 +85,7 @@ def _apply(graph: Graph, norm: Affine, folds: list[Fold]) -> Graph:
     changed: dict[str, Node] = {}
     for fold in folds:
         gated = fold.path.gate is not None
-        if gated or (not is_uniform(fold.path, fold.uniform) and None in fold.path.end.shape[1:]):
+        if gated or (not is_uniform(fold.path, fold.uniform) and has_unknown_size(fold.path)):
             changed |= _with_shift(norm, fold)
         else:
             changed[fold.path.end.name] = _with_bias(norm, fold)

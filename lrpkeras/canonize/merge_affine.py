@@ -36,7 +36,7 @@ def _merged(graph: Graph, first: Affine, second: Affine) -> Graph:
         shift=shift,
         layers=(*first.layers, *second.layers),
     ).noted(f"{', '.join(first.layers)} multiplied out")
-    places = {layer: second.name if n == first.name else n for layer, n in graph.places.items()}
+    places = {layer: n for layer, n in graph.places.items() if n != first.name}
     folded = graph.folded | layers_at(graph, {first.name})
     graph = replace(graph.with_nodes([merged]), places=places, folded=folded)
     return graph.sorted()

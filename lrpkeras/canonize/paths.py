@@ -116,7 +116,15 @@ def is_uniform(path: Path, unfilled: bool) -> bool:
     """Whether a constant per channel gives the linear node the same output at every position."""
     operation = path.end.operation
     alike = not (operation.pads or (isinstance(operation, Einsum) and _varies(operation)))
-    return len(path.end.shape) == 2 or (unfilled and alike)
+    if len(path.end.shape) == 2:
+        # A mean over filled-in zeros depends on how many there are beside the rest.
+        return unfilled or not has_unknown_size(path)
+    return unfilled and alike
+
+
+def has_unknown_size(path: Path) -> bool:
+    """Whether a size on the path is only known at run time."""
+    return any(None in node.shape[1:] for node in (*path.nodes, path.end))
 
 
 def _varies(operation: Einsum) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from lrpkeras.graph.draft import Refusal, Tensor
+from lrpkeras.graph.lower import Registered
 from lrpkeras.graph.nodes import Input, Route
 from lrpkeras.graph.walk import Call
 
@@ -41,16 +42,47 @@ def for_lowering(call: Call, lowering: Callable) -> tuple[list[Any], dict[str, A
     Refusal
         The lowering does not know one of the arguments.
     """
-    positional, keywords = _ordered(call)
-    try:
-        inspect.signature(lowering).bind(call.operation, *positional, **keywords)
-    except TypeError as error:
-        raise Refusal(f"its call arguments are not understood ({error})") from None
+    own = lowering if isinstance(lowering, Registered) else None
+    signature = inspect.signature(lowering if own is None else own.lower)
+    positional, keywords = _ordered(call, _bound(call))
+    misfit = _misfit(signature, call.operation, positional, keywords)
+    if misfit and own is not None:
+        # Not even what every call gives: the mistake is in the lowering, not in the call.
+        plain = _misfit(signature, call.operation, *_ordered(call, _required(call)))
+        if plain:
+            helps = "it is called with the layer and what the layer was called with"
+            raise own.failed(f"TypeError: {plain}", helps)
+    if misfit:
+        raise Refusal(f"its call arguments are not understood ({misfit})")
     return positional, keywords
 
 
-def _ordered(call: Call) -> tuple[list[Any], dict[str, Any]]:
-    given, positional, keywords = _bound(call), [], {}
+def _misfit(
+    signature: inspect.Signature, operation: Any, positional: list, keywords: dict[str, Any]
+) -> str:
+    """Return why a function cannot be called so, or an empty string."""
+    try:
+        signature.bind(operation, *positional, **keywords)
+    except TypeError as error:
+        return str(error)
+    return ""
+
+
+def _required(call: Call) -> dict[str, Any]:
+    """Return those of the call's arguments that have no default."""
+    parameters = _signature(call.operation).parameters
+    needed = {
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+    }
+    return {name: value for name, value in _bound(call).items() if name in needed}
+
+
+def _ordered(call: Call, given: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return arguments by position as far as that goes, the others by keyword."""
+    positional: list[Any] = []
+    keywords: dict[str, Any] = {}
     contiguous = True
     for name, parameter in _signature(call.operation).parameters.items():
         if name in ("training", "mask"):

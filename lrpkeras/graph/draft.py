@@ -93,7 +93,7 @@ def join(
         inputs=tuple(tensor.name for tensor in tensors),
         layers=(site.layer,),
         layer_class=type(site.operation),
-        **{name: draft.as_field(name, part, value) for name, value in fields.items()},
+        **{name: draft.as_field(value) for name, value in fields.items()},
     )
     node = replace(node, shape=output_shape(node, *(tensor.shape for tensor in tensors)))
     draft.nodes[node.name] = node
@@ -113,7 +113,6 @@ class Draft:
     nodes: dict[str, Node] = field(default_factory=dict)
     site: Site = Site("", "", None)
     _variables: dict[int, tuple[Any, np.ndarray]] = field(default_factory=dict)
-    _fields: dict[tuple, np.ndarray] = field(default_factory=dict)
 
     @contextmanager
     def at(self, site: Site) -> Iterator[None]:
@@ -134,7 +133,7 @@ class Draft:
             free = f"{name}{number}"
         return free
 
-    def as_field(self, name: str, part: str | None, value: Any) -> Any:
+    def as_field(self, value: Any) -> Any:
         """Return a node field's value: an array of the graph's dtype for what holds numbers."""
         if isinstance(value, keras.Variable):
             # The variable itself is kept too: an id is only unique while its object lives.
@@ -142,10 +141,7 @@ class Draft:
             return known[1]
         if not isinstance(value, np.ndarray) and not keras.ops.is_tensor(value):
             return value
-        array = self.array(value)
-        known_array = self._fields.setdefault((id(self.site.operation), part, name), array)
-        same = known_array.shape == array.shape and np.array_equal(known_array, array)
-        return known_array if same else array
+        return self.array(value)
 
     def array(self, value: Any) -> np.ndarray:
         """Return a copy of a variable, tensor or array in the graph's dtype."""

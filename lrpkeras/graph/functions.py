@@ -218,6 +218,16 @@ def squareplus(b: float = 4) -> Function:
     return Function("squareplus", apply, derivative, True, keeps_sign=True)
 
 
+def absolute() -> Function:
+    """`|x|`, whose slope at zero is taken to be zero."""
+    return Function("absolute", ops.absolute, ops.sign, True, keeps_sign=True, homogeneous=True)
+
+
+def square() -> Function:
+    """`x^2`."""
+    return Function("square", ops.square, lambda x: 2 * x, True, keeps_sign=True)
+
+
 def _sparse_plus(x: Array) -> Array:
     return ops.where(x < 1, ops.maximum(x + 1, 0) ** 2 / 4, x)
 

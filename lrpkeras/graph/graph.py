@@ -48,6 +48,10 @@ class Graph:
                 consumers[name].append(node)
         return consumers
 
+    def ancestors(self, name: str) -> set[str]:
+        """Return a node and all that its value depends on, by name."""
+        return set(replace(self, inputs=(), outputs=(name,), places={}).sorted().nodes)
+
     def with_nodes(self, nodes: Iterable[Node]) -> Graph:
         """Return the graph with nodes replaced by those of the same name."""
         return replace(self, nodes={**self.nodes, **{node.name: node for node in nodes}})

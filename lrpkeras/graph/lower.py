@@ -8,10 +8,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import keras
 
+from lrpkeras.errors import LrpError, ModelError
 from lrpkeras.graph.draft import Refusal, Tensor, UnknownSize, join
 
 __all__ = ["Refusal", "Tensor", "UnknownSize", "join", "register", "register_layer"]
@@ -77,6 +79,11 @@ def register_layer(
     -------
     `lower` itself.
 
+    Raises
+    ------
+    ModelError
+        `cls` is no class of layers, or `lower` cannot be called.
+
     Examples
     --------
     >>> import keras
@@ -92,8 +99,39 @@ def register_layer(
     True
     """
     if not (isinstance(cls, type) and issubclass(cls, keras.Operation)):
-        raise TypeError(f"register_layer takes a Keras layer class, not {cls!r}")
-    return register(cls)(lower)
+        instead = (
+            f": give its class, {type(cls).__name__}" if isinstance(cls, keras.Operation) else ""
+        )
+        raise ModelError(f"register_layer takes a Keras layer class, not {cls!r}{instead}")
+    if not callable(lower):
+        raise ModelError(f"lower must be a function of the layer and its input, not {lower!r}")
+    register(cls)(Registered(cls, lower))
+    return lower
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A lowering of the user's own: what goes wrong in it is said of the class that it is for."""
+
+    cls: type
+    lower: Lowering
+
+    def __call__(self, layer: Any, *arguments: Any, **keywords: Any) -> Any:
+        """Call the lowering; what it raises, and what is no handle, is a reason to refuse."""
+        try:
+            outputs = self.lower(layer, *arguments, **keywords)
+        except (Refusal, LrpError):
+            raise
+        except Exception as error:
+            raise self.failed(f"{type(error).__name__}: {error}") from error
+        if not all(isinstance(output, Tensor) for output in keras.tree.flatten(outputs)):
+            what = f"it returned {outputs!r}, no tensor handle"
+            raise self.failed(what, "return what x.then(...) or x.through(...) gives")
+        return outputs
+
+    def failed(self, what: str, helps: str = "") -> Refusal:
+        """Return the reason to refuse a layer for whose class the lowering does not work."""
+        return Refusal(f"the lowering registered for {self.cls.__name__} failed: {what}", helps)
 
 
 def lowering_of(operation: Any) -> Lowering:

@@ -121,6 +121,26 @@ def clip(operation: Operation, x: Tensor) -> Tensor:
     return x.then(Activation, function=functions.relu(max_value=float(high)))
 
 
+@register(numpy.Absolute, numpy.Abs)
+def absolute(operation: Operation, x: Tensor) -> Tensor:
+    """`|x|`."""
+    return x.then(Activation, function=functions.absolute())
+
+
+@register(numpy.Square)
+def square(operation: Operation, x: Tensor) -> Tensor:
+    """`x^2`."""
+    return x.then(Activation, function=functions.square())
+
+
+@register(numpy.Power)
+def power(operation: Operation, x: Operand, y: Operand) -> Tensor:
+    """`x ** 2`."""
+    if isinstance(y, Tensor) or not np.all(_constant(y) == 2) or np.ndim(_constant(y)):
+        raise Refusal("a power other than x ** 2 has no rule")
+    return x.then(Activation, function=functions.square())
+
+
 def _both(x: Operand, y: Operand) -> bool:
     return isinstance(x, Tensor) and isinstance(y, Tensor)
 

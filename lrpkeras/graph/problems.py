@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lrpkeras.errors import UnsupportedLayerError
 from lrpkeras.graph.draft import Refusal
-from lrpkeras.graph.moves import Keep
+from lrpkeras.graph.moves import Keep, Reshape
 from lrpkeras.graph.nodes import Activation, Node, Route
 
 
@@ -29,19 +29,21 @@ def raise_all(problems: Sequence[Problem]) -> None:
     if not problems:
         return
     which = "1 layer stands" if len(problems) == 1 else f"{len(problems)} layers stand"
-    raise UnsupportedLayerError("".join((f"{which} in the way:", *(f"\n  {p}" for p in problems))))
+    causes = [p.refusal.__cause__ for p in problems if p.refusal.__cause__ is not None]
+    text = "".join((f"{which} in the way:", *(f"\n  {p}" for p in problems)))
+    raise UnsupportedLayerError(text) from (causes[0] if causes else None)
 
 
 def inner_softmax(nodes: Mapping[str, Node], outputs: Collection[str]) -> list[Problem]:
     """Return the softmax nodes that are not at a model output, or that something reads on from.
 
-    At an output, perhaps behind nodes that only name it, they can be stripped.
+    At an output, perhaps behind nodes that only name or reshape it, they can be stripped.
     """
     ends, read_on = set(outputs), set[str]()
     for node in reversed(list(nodes.values())):
-        only_names = isinstance(node, Route) and isinstance(node.move, Keep)
-        ends.update(node.inputs if only_names and node.name in ends else ())
-        read_on.update(() if only_names and node.name not in read_on else node.inputs)
+        keeps = isinstance(node, Route) and isinstance(node.move, Keep | Reshape)
+        ends.update(node.inputs if keeps and node.name in ends else ())
+        read_on.update(() if keeps and node.name not in read_on else node.inputs)
     return [
         _inside(node)
         for node in nodes.values()

@@ -1,11 +1,16 @@
 """Pictures of relevance: zero is always the colour map's centre, and the scale is always shown.
 
-Nothing here touches pyplot: no current figure, no rcParams, no backend. The figures that are
-returned show themselves in notebooks and are written with `figure.savefig(path)`; to have one in
-a window, pass axes that `pyplot.subplots` made.
+Nothing here touches pyplot: no current figure, no rcParams, no backend. What is returned shows
+itself at the end of a notebook's cell. In a script, write it to a file:
+
+    figure, axes = lrpkeras.plot.heatmap(relevance)
+    figure.savefig("heatmap.png")
+
+To have it in a window, pass axes that `pyplot.subplots` made, then call `pyplot.show()`.
 """
 
 from lrpkeras.plot.arrays import symmetric_limits
 from lrpkeras.plot.draw import grid, heatmap
+from lrpkeras.plot.picture import Drawn
 
-__all__ = ["grid", "heatmap", "symmetric_limits"]
+__all__ = ["Drawn", "grid", "heatmap", "symmetric_limits"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,8 +34,8 @@ def symmetric_limits(relevance: ArrayLike, clip: float | None = None) -> Range:
     >>> symmetric_limits([-3.0, 0.0, 1.0])
     (-3.0, 3.0)
     """
-    if clip is not None and not 0 < clip <= 100:
-        raise InputError(f"clip is a percentile above 0 and at most 100, not {clip}")
+    if clip is not None and (not isinstance(clip, Real) or not 0 < clip <= 100):
+        raise InputError(f"clip is a percentile above 0 and at most 100, not {clip!r}")
     size = np.abs(_finite(relevance, "relevance"))
     size = size[size > SMALLEST]
     if size.size == 0:
@@ -95,6 +96,25 @@ def read_greys(image: ArrayLike | None, count: int) -> list[Maps] | None:
     if len(greys) not in (1, count):
         raise InputError(f"{len(greys)} images for {count} maps: give one, or one for each")
     return greys * count if len(greys) == 1 else greys
+
+
+def repeated(
+    images: ArrayLike | None, samples: int, times: int, sizes: tuple[int, ...]
+) -> ArrayLike | None:
+    """Return a batch with each image of `samples` repeated; a single image stays as it is.
+
+    A batch without channels is one whose images have the height and width `sizes`.
+    """
+    if images is None:
+        return None
+    array = _finite(images, "image")
+    if array.shape == (samples, *sizes):
+        array = array[..., np.newaxis]
+    if array.ndim != 4 or len(array) == 1:
+        return array
+    if len(array) != samples:
+        raise InputError(f"{len(array)} images for {samples} samples: give one, or one for each")
+    return np.repeat(array, times, axis=0)
 
 
 def _unit(images: Maps) -> Maps:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import matplotlib
@@ -26,8 +26,12 @@ from lrpkeras.plot.arrays import (
     read_rows,
     symmetric_limits,
 )
+from lrpkeras.plot.picture import Drawn, Picture
+from lrpkeras.plot.titles import read_titles, set_title
 
 PANEL = 2.4  # inches
+FILLED = 0.85  # of a panel's width: what titles may take
+LINE = 0.2  # inches: the height of one more line of a title
 
 
 def heatmap(
@@ -42,7 +46,7 @@ def heatmap(
     colorbar: bool = True,
     columns: int = 8,
     axes: Any = None,
-) -> tuple[FigureBase, Any]:
+) -> Drawn:
     """Draw relevance as colours: zero is the centre of `cmap`, the range is symmetric.
 
     Parameters
@@ -57,7 +61,7 @@ def heatmap(
         sizes differ. Values in [0, 1] or [0, 255] are taken as they are, all others (images
         after preprocessing) are scaled from their own minimum to their maximum.
     titles
-        What to write above each map, for instance class names.
+        What to write above each map, for instance class names; long ones are broken into lines.
     clip
         A percentile in (0, 100] of the nonzero absolute relevance: what lies beyond gets the end
         colours, and the colour bar says so. By default the largest sets the range.
@@ -76,8 +80,10 @@ def heatmap(
 
     Returns
     -------
-    tuple
-        The figure, and the Axes: one for a single map, an array (n,) for a batch.
+    Drawn
+        A pair, `figure, axes = heatmap(...)`: the figure, and the Axes, one for a single map, an
+        array (n,) for a batch. At the end of a notebook's cell it is shown; a script writes it with
+        `figure.savefig("map.png")`.
 
     Raises
     ------
@@ -92,25 +98,25 @@ def heatmap(
     (-2.0, 2.0)
     """
     maps, is_batch = read_maps(relevance)
-    names = _titles(titles, len(maps))
+    names = read_titles(titles, len(maps))
     greys = read_greys(image, len(maps))
     palette = _palette(cmap)
-    if not 0 <= alpha <= 1:
-        raise InputError(f"alpha is an opacity between 0 and 1, not {alpha}")
+    if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
+        raise InputError(f"alpha is an opacity between 0 and 1, not {alpha!r}")
     limits = ranges(maps, clip, shared_scale)
     figure, panels = _panels(len(maps), columns) if axes is None else _given(axes, len(maps))
     drawn = []
     for i, panel in enumerate(panels):
         extent = None if greys is None else _show_grey(panel, greys[i])
         drawn.append(_show(panel, maps[i], limits[i], palette, extent, alpha))
-        if titles is not None:
-            panel.set_title(names[i])
+    if titles is not None:
+        _write_titles(figure, panels, names)
     if colorbar and shared_scale:
         _colorbar(figure, drawn[0], list(panels), clip)
     elif colorbar:
         for mappable, panel in zip(drawn, panels, strict=True):
             _colorbar(figure, mappable, [panel], clip)
-    return figure, panels if is_batch else panels[0]
+    return Drawn(figure, panels if is_batch else panels[0])
 
 
 def grid(
@@ -121,7 +127,7 @@ def grid(
     clip: float | None = None,
     cmap: str | Colormap = "seismic",
     colorbar: bool = True,
-) -> tuple[FigureBase, NDArray[np.object_]]:
+) -> Drawn:
     """Compare explanations: a column for each image, a row for each way of explaining it.
 
     The first row holds the images. Each further row has its own symmetric range, shared by its
@@ -134,14 +140,14 @@ def grid(
     images
         (n, height, width, 1 or 3), values as in `heatmap`.
     titles
-        n column titles.
+        n column titles; long ones as in `heatmap`.
     clip, cmap, colorbar
         As in `heatmap`; one colour bar a row.
 
     Returns
     -------
-    tuple
-        The figure, and the array of Axes, (1 + number of rows, n).
+    Drawn
+        As `heatmap`: the figure, and the array of Axes, (1 + number of rows, n).
 
     Raises
     ------
@@ -157,38 +163,22 @@ def grid(
     (3, 2)
     """
     pictures = read_pictures(images)
-    names = _titles(titles, len(pictures))
+    names = read_titles(titles, len(pictures))
     palette = _palette(cmap)
     all_maps = read_rows(rows, len(pictures))
     limits = {label: symmetric_limits(maps, clip) for label, maps in all_maps.items()}
     shape = (1 + len(all_maps), len(pictures))
     figure, panels = _new_figure(*shape)
-    for panel, picture, name in zip(panels[0], pictures, names, strict=True):
+    for panel, picture in zip(panels[0], pictures, strict=True):
         panel.imshow(picture, cmap="gray", vmin=0, vmax=1)
-        panel.set_title(name)
+    _write_titles(figure, panels[0], names)
     for line, (label, maps) in zip(panels[1:], all_maps.items(), strict=True):
         for panel, one in zip(line, maps, strict=True):
             mappable = _show(panel, one, limits[label], palette)
         line[0].set_ylabel(label)
         if colorbar:
             _colorbar(figure, mappable, list(line), clip)
-    return figure, panels
-
-
-class Picture(Figure):
-    """A figure that a notebook shows although pyplot does not know it."""
-
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png")
-        return buffer.getvalue()
-
-
-def _titles(titles: str | Sequence[str] | None, count: int) -> list[str]:
-    names = [""] * count if titles is None else [titles] if isinstance(titles, str) else [*titles]
-    if len(names) != count:
-        raise InputError(f"{len(names)} titles for {count} pictures: give one for each")
-    return [str(name) for name in names]
+    return Drawn(figure, panels)
 
 
 def _palette(cmap: str | Colormap) -> Colormap:
@@ -199,14 +189,16 @@ def _palette(cmap: str | Colormap) -> Colormap:
                 f"no colour map is called {cmap!r}{near_misses(cmap, matplotlib.colormaps)}"
             )
         cmap = matplotlib.colormaps[cmap]
+    if not isinstance(cmap, Colormap):
+        raise InputError(f"cmap is a matplotlib colour map or its name, not {cmap!r}")
     return cmap.resampled(257)
 
 
 def _panels(count: int, columns: int) -> tuple[Figure, NDArray[np.object_]]:
     """Return a new figure and an array (count,) of Axes, at most `columns` in a row."""
-    if columns < 1:
-        raise InputError(f"columns is at least 1, not {columns}")
-    width = min(count, columns)
+    if not isinstance(columns, Integral) or columns < 1:
+        raise InputError(f"columns is a whole number of at least 1, not {columns!r}")
+    width = min(count, int(columns))
     figure, panels = _new_figure(math.ceil(count / width), width)
     for spare in panels.flat[count:]:
         spare.remove()
@@ -230,6 +222,28 @@ def _new_figure(rows: int, columns: int) -> tuple[Figure, NDArray[np.object_]]:
     for panel in panels.flat:
         _bare(panel)
     return figure, panels
+
+
+def _write_titles(figure: FigureBase, panels: NDArray[np.object_], names: Sequence[str]) -> None:
+    """Write titles that do not reach the next panel; a figure of ours grows by their lines."""
+    ours = isinstance(figure, Picture)
+    lines = [
+        set_title(panel, name, FILLED * _width(panel, ours))
+        for panel, name in zip(panels, names, strict=True)
+    ]
+    if isinstance(figure, Picture):
+        rows = len({panel.get_subplotspec().rowspan.start for panel in panels})
+        figure.set_figheight(figure.get_figheight() + LINE * rows * (max(lines) - 1))
+
+
+def _width(panel: Axes, ours: bool) -> float:
+    """Return how many inches wide the picture in a panel is, of which the longer side fits in."""
+    left, right, bottom, top = panel.images[0].get_extent()
+    aspect = abs((right - left) / (top - bottom))
+    if ours:
+        return PANEL * min(1.0, aspect)
+    box = panel.get_window_extent()
+    return min(box.width, box.height * aspect) / panel.figure.dpi
 
 
 def _bare(panel: Axes) -> None:

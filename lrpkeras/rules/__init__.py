@@ -1,11 +1,12 @@
 """Rules: how each kind of node passes relevance back to its inputs."""
 
 from lrpkeras.rules.activation import Pass
+from lrpkeras.rules.alpha_beta import AlphaBeta, ZPlus
 from lrpkeras.rules.box import Box
 from lrpkeras.rules.by_kind import Proportional, Winner
 from lrpkeras.rules.flat import Flat
 from lrpkeras.rules.gradient import Gradient, Identity
-from lrpkeras.rules.linear import AlphaBeta, Epsilon, Zero, ZPlus
+from lrpkeras.rules.linear import Epsilon, Zero
 from lrpkeras.rules.merge import Adjoint, Signal, Uniform
 from lrpkeras.rules.relevance import Relevance
 from lrpkeras.rules.rule import Rule, Vanishing

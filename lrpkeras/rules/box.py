@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +10,8 @@ from keras import ops
 
 from lrpkeras import backend
 from lrpkeras.errors import RuleError
-from lrpkeras.graph.nodes import Affine, Input, Linear, Node
+from lrpkeras.graph.moves import Keep
+from lrpkeras.graph.nodes import Affine, Input, Linear, Node, Route
 from lrpkeras.rules.linear import Weighted, adjoint, inverse
 from lrpkeras.rules.relevance import Relevance
 from lrpkeras.rules.rule import Array, Prepared, Rule, refuse
@@ -73,18 +74,27 @@ class Box(Rule):
                 "its input is not the model's input, rescaled or moved, so the bounds do not hold "
                 "there; put it at 'first'",
             )
+        moved = any(
+            isinstance(source, Route) and not isinstance(source.move, Keep)
+            for source in node.facts.upstream
+        )
+        if moved and any(None in source.shape[1:] for source in node.facts.upstream):
+            raise refuse(
+                self,
+                node,
+                "values are moved in front of it and the input's size is unknown; give the model "
+                "a static input shape",
+            )
 
     def prepare(self, node: Weighted) -> dict[str, Array]:
         if isinstance(node, Affine):
             return dict(node.parameters)
-        arrays = {name: a for name, a in node.parameters.items() if name == "bias"}
+        arrays = dict(node.parameters)
         low, high = self.bounds(node)
         arrays["positive"] = np.maximum(node.kernel, 0)
         arrays["negative"] = np.minimum(node.kernel, 0)
         dtype = node.kernel.dtype
         arrays["low"], arrays["high"] = low.astype(dtype), high.astype(dtype)
-        if None not in node.facts.input_shapes[0][1:]:
-            arrays["constant"] = self._constant(node, arrays)
         return arrays
 
     def bounds(self, node: Weighted) -> tuple[np.ndarray, np.ndarray]:
@@ -117,33 +127,6 @@ class Box(Rule):
                 source,
                 f"bounds of shape {np.shape(bound)} do not broadcast to its shape {source.shape}",
             ) from None
-
-    def _constant(self, node: Weighted, arrays: dict[str, Array]) -> np.ndarray:
-        """`L(low, w+) + L(high, w-)` and the vector bias: what the two sums lack to make z."""
-        wide = {name: backend.constant(a.astype("float64")) for name, a in arrays.items()}
-        constant = node.operation.apply(wide["low"], wide["positive"])
-        constant = constant + node.operation.apply(wide["high"], wide["negative"])
-        return backend.to_numpy(constant).astype(node.kernel.dtype)
-
-    def evaluate(
-        self, node: Weighted, prepared: Prepared, inputs: tuple[Array, ...]
-    ) -> tuple[Array, BoxState]:
-        if isinstance(node, Affine):
-            z = node.compute(inputs, prepared)
-            return z, self.linearize(node, prepared, inputs, z)
-        state = self.linearize(node, prepared, inputs, inputs[0])
-        z = state.whole + self._offset(node, prepared, inputs[0])
-        bias = node.bias_tensor(inputs, prepared)
-        z = z if bias is None else z + bias
-        return z, replace(state, z=z)
-
-    def _offset(self, node: Weighted, prepared: Prepared, x: Array) -> Array:
-        if "constant" in prepared:
-            return prepared["constant"]
-        zeros = ops.zeros_like(x[:1])
-        apply = node.operation.apply
-        low = apply(zeros + prepared["low"], prepared["positive"])
-        return low + apply(zeros + prepared["high"], prepared["negative"])
 
     def linearize(
         self, node: Weighted, prepared: Prepared, inputs: tuple[Array, ...], output: Array

@@ -25,6 +25,8 @@ FUNCTIONS = {
     "threshold": functions.thresholded(0.3, 0.1),
     "threshold-closes": functions.thresholded(0.3, 0.0),
     "squareplus": functions.squareplus(3.0),
+    "absolute": functions.absolute(),
+    "square": functions.square(),
 }
 # Off every kink and jump of the functions above, which are at multiples of 0.1.
 POINTS = np.arange(-8, 8, 0.1) + 0.037
@@ -52,6 +54,20 @@ def test_the_derivative_of_prelu_is_one_or_its_slope():
     prelu = functions.prelu()
     np.testing.assert_allclose(prelu.apply(x, slope), [[-0.1, 2.0], [3.0, -0.8]], rtol=1e-6)
     np.testing.assert_allclose(prelu.derivative(x, slope), [[0.1, 1], [1, 0.2]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("function", "value", "slope"),
+    [
+        (functions.absolute(), [2.5, 0, 3], [-1, 0, 1]),
+        (functions.square(), [6.25, 0, 9], [-5, 0, 6]),
+    ],
+)
+def test_distances_and_their_slopes_at_points_worked_out_by_hand(function, value, slope):
+    x = ops.convert_to_tensor([-2.5, 0.0, 3.0])
+    np.testing.assert_array_equal(function.apply(x), value)
+    np.testing.assert_array_equal(function.derivative(x), slope)
+    assert function.homogeneous == (function.name == "absolute")
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

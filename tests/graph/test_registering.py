@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from lrpkeras.errors import UnsupportedLayerError
+from lrpkeras.errors import ModelError, UnsupportedLayerError
 from lrpkeras.graph import keras_reader, lower
 from lrpkeras.graph.moves import Keep
 from lrpkeras.graph.nodes import Affine, Route, Sum
@@ -104,16 +104,17 @@ def test_a_sublayer_may_be_passed_twice():
     assert graph.places["again"] == graph.places["again/dense#2"] == "again/dense#2:tanh"
 
 
+class Holder(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = Unknown()
+
+    def call(self, x):
+        return self.inner(x)
+
+
 @pytest.mark.usefixtures("registry")
 def test_a_sublayer_without_lowering_is_refused_within_its_layer():
-    class Holder(layers.Layer):
-        def __init__(self, **kwargs):
-            super().__init__(**kwargs)
-            self.inner = Unknown()
-
-        def call(self, x):
-            return self.inner(x)
-
     lower.register_layer(Holder, lower=lambda layer, x: x.through(layer.inner))
     refused(Holder(name="mine"), "'mine'", "does not know")
 
@@ -140,6 +141,55 @@ def test_call_arguments_that_a_lowering_does_not_take_are_refused():
     refused(lambda x: Scaled()(x, factor=2.0), "call arguments")
 
 
-def test_only_layer_classes_can_be_registered():
-    with pytest.raises(TypeError, match="layer class"):
-        lower.register_layer("Dense", lower=lambda layer, x: x)
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda x: x, ["TypeError"]),
+        (lambda layer, x, factor: x, ["TypeError", "'factor'"]),
+        (lambda layer, x: x.then(Affine, scales=2.0), ["TypeError", "'scales'"]),
+        (lambda layer, x: x.then(Affine, scale=layer.gain), ["AttributeError", "'gain'"]),
+        (lambda layer, x: None, ["returned None", "x.then(...)"]),
+        (lambda layer, x: x.shape, ["returned", "x.then(...)"]),
+    ],
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_lowering_that_fails_is_named_by_its_class(wrong, words, inside):
+    lower.register_layer(Unknown, lower=wrong)
+    if inside:
+        outer = Holder(name="mine")
+        lower.register_layer(Holder, lower=lambda layer, x: x.through(layer.inner))
+    else:
+        outer = Unknown(name="mine")
+    refused(outer, "'mine'", "the lowering registered for Unknown failed", *words)
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_lowering_of_too_few_arguments_is_told_what_it_is_called_with():
+    lower.register_layer(Unknown, lower=lambda x: x)
+    refused(Unknown(), "called with the layer and what the layer was called with")
+
+
+@pytest.mark.usefixtures("registry")
+def test_what_a_lowering_raised_is_the_cause_of_the_error():
+    lower.register_layer(Unknown, lower=lambda layer, x: 1 / 0)
+    with pytest.raises(UnsupportedLayerError, match="ZeroDivisionError") as error:
+        keras_reader.read(model_of(Unknown()))
+    assert isinstance(error.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("cls", "function", "words"),
+    [
+        ("Dense", lambda layer, x: x, "layer class, not 'Dense'"),
+        (int, lambda layer, x: x, "layer class, not <class 'int'>"),
+        (Unknown(), lambda layer, x: x, "give its class, Unknown"),
+        (Unknown, 3, "function of the layer and its input, not 3"),
+        (Unknown, None, "function of the layer"),
+    ],
+)
+def test_what_cannot_be_registered_is_refused_at_once(cls, function, words):
+    before = dict(lower.LOWERINGS)
+    with pytest.raises(ModelError, match=words):
+        lower.register_layer(cls, lower=function)
+    assert before == lower.LOWERINGS

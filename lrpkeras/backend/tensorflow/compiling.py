@@ -37,7 +37,7 @@ class Compiled:
         self._signature = tuple(signature) if isinstance(signature, list | tuple) else (signature,)
         self._graphs: dict[int | None, Any] = {}
         self._lock = threading.RLock()
-        self._jit_compile = jit_compile
+        self.jit_compile = jit_compile
 
     def __call__(self, *arguments: Any) -> Any:
         """Call with one value (nested as the signature is) per positional argument."""
@@ -55,13 +55,13 @@ class Compiled:
                     lambda spec: _tensor_spec(spec, batch_size), self._signature
                 )
                 # A function of its own, or TensorFlow would serve 5 with the graph for any size.
-                traceable = tf.function(self._trace, jit_compile=self._jit_compile, autograph=False)
+                traceable = tf.function(self._trace, jit_compile=self.jit_compile, autograph=False)
                 self._graphs[batch_size] = traceable.get_concrete_function(*specs)
             return self._graphs[batch_size]
 
     def _trace(self, *arguments: Any) -> Any:
         self.trace_count += 1
-        token = traced_for_xla.set(self._jit_compile)
+        token = traced_for_xla.set(self.jit_compile)
         try:
             return self._function(*arguments)
         finally:

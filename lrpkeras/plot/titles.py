@@ -1,0 +1,80 @@
+"""Titles that stay within the width of what they stand above."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextToPath
+
+from lrpkeras.errors import InputError
+
+LINES = 4
+POINTS = 72  # to an inch
+
+
+def read_titles(titles: str | Sequence[Any] | None, count: int) -> list[str]:
+    """Return a title for each of `count` pictures, or refuse another number of them."""
+    if titles is None:
+        return [""] * count
+    try:
+        names = [titles] if isinstance(titles, str) else [*titles]
+    except TypeError:
+        raise InputError(f"titles is a list of texts, not {titles!r}") from None
+    if len(names) != count:
+        raise InputError(f"{len(names)} titles for {count} pictures: give one for each")
+    return [str(name) for name in names]
+
+
+def set_title(panel: Axes, text: str, inches: float) -> int:
+    """Write a title in lines no longer than `inches`; return how many lines."""
+    lines = wrapped(text, inches, panel.title.get_fontproperties())
+    panel.set_title("\n".join(lines))
+    return len(lines)
+
+
+def wrapped(text: str, inches: float, font: FontProperties) -> list[str]:
+    """Break a text into at most four lines of a width; of a longer one the middle is left out.
+
+    Lines that are there stay, and words are broken only where one alone is too long.
+    """
+    fits = _Width(inches * POINTS, font)
+    lines = [line for given in text.split("\n") for line in _lines(given, fits)]
+    return lines if len(lines) <= LINES else [*lines[: LINES - 2], "…", lines[-1]]
+
+
+class _Width:
+    """Whether a text fits into a number of points."""
+
+    def __init__(self, points: float, font: FontProperties) -> None:
+        self._points, self._font, self._path = points, font, TextToPath()
+
+    def __call__(self, text: str) -> bool:
+        return self._path.get_text_width_height_descent(text, self._font, False)[0] <= self._points
+
+
+def _lines(text: str, fits: _Width) -> list[str]:
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if fits(joined):
+            lines[-1] = joined
+        else:
+            lines += _broken(word, fits)
+    return lines if lines[0] or len(lines) == 1 else lines[1:]
+
+
+def _broken(word: str, fits: _Width) -> list[str]:
+    """Break one word where it reaches the width, behind its last "_", "-" or "/" if it has one."""
+    parts = []
+    while not fits(word):
+        end = next((n for n in range(len(word) - 1, 1, -1) if fits(word[:n])), 1)
+        if end == len(word):
+            break
+        joint = max(word.rfind(sign, 0, end) for sign in "_-/") + 1
+        cut = joint if joint > 1 else end
+        parts.append(word[:cut])
+        word = word[cut:]
+    return [*parts, word]

@@ -1,0 +1,65 @@
+"""Titles stand above their maps, and long ones never reach the next."""
+
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from lrpkeras import plot
+
+LONG = [
+    "German short-haired pointer, Kurzhaar: 12.34",
+    "black-and-tan coonhound, hound",
+    "supercalifragilisticexpialidocious_animal_of_the_zoo",
+    "tabby",
+    "a name that goes on and on, " * 9 + "logit: 0.25",
+    "given\nlines",
+]
+
+
+def title_boxes(figure, panels):
+    figure.draw_without_rendering()
+    return [panel.title.get_window_extent() for panel in panels]
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 4, 1), (6, 40, 24, 1), (6, 10, 30, 1)])
+@pytest.mark.parametrize("columns", [3, 8])
+def test_long_titles_stay_apart_and_within_the_figure(shape, columns):
+    figure, axes = plot.heatmap(np.ones(shape), titles=LONG, columns=columns)
+    boxes = title_boxes(figure, axes)
+    for n, left in enumerate(boxes):
+        assert left.x0 >= 0
+        assert left.y1 <= figure.bbox.height
+        assert not any(left.overlaps(right) for right in boxes[n + 1 :])
+
+
+def test_long_column_titles_of_a_grid_stay_apart():
+    figure, axes = plot.grid({"a": np.ones((6, 8, 6, 1))}, np.zeros((6, 8, 6, 3)), titles=LONG)
+    boxes = title_boxes(figure, axes[0])
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+
+
+def test_long_titles_on_given_axes_stay_apart():
+    figure = Figure(figsize=(12, 3))
+    axes = plot.heatmap(np.ones((6, 4, 4, 1)), titles=LONG, axes=figure.subplots(1, 6)).axes
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(title_boxes(figure, axes)))
+
+
+def test_breaking_a_title_loses_nothing_but_the_middle_of_what_is_far_too_long():
+    axes = plot.heatmap(np.ones((6, 4, 4, 1)), titles=LONG).axes
+    shown = [panel.get_title() for panel in axes]
+    assert [text.replace("\n", " ") for text in shown[:2]] == LONG[:2]
+    assert shown[2].replace("\n", "") == LONG[2]
+    assert shown[3] == "tabby"
+    assert shown[4].startswith("a name that")
+    assert shown[4].endswith("logit: 0.25")
+    assert "…" in shown[4]
+    assert shown[4].count("\n") == 3
+    assert shown[5] == "given\nlines"
+
+
+def test_titles_stand_above_their_maps():
+    assert plot.heatmap(np.ones((2, 3)), titles="tabby")[1].get_title() == "tabby"
+    axes = plot.heatmap(np.ones((3, 2, 3, 1)), titles=["tabby", "tiger", "lynx"])[1]
+    assert [panel.get_title() for panel in axes] == ["tabby", "tiger", "lynx"]
