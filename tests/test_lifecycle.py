@@ -271,7 +271,9 @@ def test_thirty_analyzers_built_and_dropped_leave_memory_flat():
             lrpkeras.Analyzer(model, "epsilon", verify=False)(x)
         gc.collect()
 
-    build(30)  # until the allocator has grown to what it takes
-    before = resident_mb()
-    build(30)
-    assert resident_mb() - before < 40
+    levels = []
+    for _ in range(4):
+        build(30)
+        levels.append(resident_mb())
+    # The least of two: the allocator gives memory back now and then.
+    assert min(levels[2:]) - min(levels[:2]) < 40

@@ -129,10 +129,30 @@ def fidelity(graph: Graph, model: keras.Model, inputs: list[Array], value: Array
     outputs = keras_reader.run(model, inputs)
     name = graph.outputs[-1]
     owners = {*graph[name].layers, *(layer for layer, n in graph.places.items() if n == name)}
-    layers = [layer for layer in owners & outputs.keys() if layer in graph.heads] or [
-        layer for layer in owners & outputs.keys() if layer not in graph.folded
-    ]
-    return max(_difference(_shown(graph, layer, value), outputs[layer]) for layer in layers)
+    known = sorted(owners & outputs.keys() - graph.folded)
+    plain = [layer for layer in known if layer not in graph.heads]
+    if plain:
+        return max(_difference(value, outputs[layer]) for layer in plain)
+    return max(_through_head(graph.heads[layer].name, value, outputs[layer]) for layer in known)
+
+
+def _through_head(head: str, value: Array, probability: Array) -> float:
+    """Compare logits with probabilities, as logits: differences there are what rounding made."""
+    logits = backend.to_numpy(value).astype("float64")
+    p = backend.to_numpy(keras.ops.cast(probability, "float64"))
+    # Where p is all but 0 or 1 it has no digits left that tell the logit.
+    told = (p > 1e-4) & (p < 1 - 1e-4)
+    if head == "sigmoid":
+        gap = np.where(told, logits - np.log(np.where(told, p / (1 - p), 1.0)), 0.0)
+    else:
+        shifted = logits - logits.max(axis=-1, keepdims=True)
+        own = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        p = np.exp(p) if head == "log_softmax" else p
+        told = p > 1e-4
+        gap = np.where(told, own - np.log(np.where(told, p, 1.0)), 0.0)
+    sizes = np.abs(logits).reshape(len(logits), -1).max(axis=1)
+    gaps = np.abs(gap).reshape(len(gap), -1).max(axis=1)
+    return float(np.max(gaps / np.where(sizes == 0, 1.0, sizes)))
 
 
 def _compared(graph: Graph, expected: Mapping[str, Array]) -> list[tuple[str, str]]:
