@@ -70,6 +70,13 @@ class Program:
 
     def refresh(self, graph: Graph) -> None:
         """Take over the arrays of a graph of the same structure, without tracing anew."""
+        if [(n.name, n.kind, n.shape) for n in graph] != [
+            (n.name, n.kind, n.shape) for n in self.graph
+        ]:
+            raise ModelError(
+                "The model's structure, or its layers' names, are not what they were when the "
+                "analyzer was built: build it anew."
+            )
         fresh = _with_closed(graph, self.rules, self.reached, self._start)
         assigned: dict[int, Array] = {}
         for name, group in prepare(fresh, self.rules, self.reached).items():
