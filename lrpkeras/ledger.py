@@ -14,6 +14,7 @@ from lrpkeras import backend
 from lrpkeras.graph.nodes import Node
 from lrpkeras.propagate import Forward, Program
 from lrpkeras.rules import Relevance, Rule
+from lrpkeras.rules.relevance import largest
 
 Array = Any
 
@@ -125,9 +126,12 @@ class Accountant:
         back: Sequence[Relevance | None],
     ) -> None:
         """Take one node into account."""
+        # All in units of the relevance that came in: by itself it may be too small for the type.
         incoming = relevance.absolute(self.values[node.name])
+        unit = relevance.log_scale
+        unit = ops.zeros_like(largest(incoming)) if unit is None else unit
         outgoing = [
-            part.absolute(self.values[name])
+            part.at(unit, self.values[name])
             for name, part in zip(node.inputs, back, strict=False)
             if part is not None
         ]
@@ -138,14 +142,15 @@ class Accountant:
         into, out = _sums(incoming), sum((_sums(part) for part in outgoing), np.zeros(1))
         gap = np.abs(into - out - sum(sums.values(), np.zeros(1)))
         scale = sum((_sums(ops.absolute(a)) for a in (incoming, *outgoing)), np.zeros(1))
+        size = np.exp(backend.to_numpy(unit).astype("float64"))
         self.entries.append(
             Entry(
                 name=node.name,
                 kind=node.kind,
                 rule=rule.name,
-                incoming=float(into.sum()),
-                outgoing=float(out.sum()),
-                sinks={name: float(value.sum()) for name, value in sums.items()},
+                incoming=float((size * into).sum()),
+                outgoing=float((size * out).sum()),
+                sinks={name: float((size * value).sum()) for name, value in sums.items()},
                 imbalance=_relative(gap, scale),
             )
         )

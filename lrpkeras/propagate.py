@@ -14,10 +14,12 @@ from keras import ops
 
 from lrpkeras import backend
 from lrpkeras.errors import ModelError
+from lrpkeras.graph.blocks import Block, Edge, blocks
 from lrpkeras.graph.graph import Graph
-from lrpkeras.graph.nodes import Input, Linear, Node
-from lrpkeras.rules import Relevance, Rule, Vanishing
-from lrpkeras.rules.relevance import added
+from lrpkeras.graph.nodes import Input, Linear, Node, Sum
+from lrpkeras.rules import Relative, Relevance, Rule, Vanishing
+from lrpkeras.rules.relevance import added, settled
+from lrpkeras.rules.residual import Rescaling, Residual
 
 Array = Any
 Observer = Callable[[Node, Rule | None, Any, Relevance, Sequence[Relevance | None]], None]
@@ -53,7 +55,7 @@ class Program:
         self.reached = _reached(graph, self.rules)
         self._start = Vanishing(vanishes)
         self.graph = _with_closed(graph, self.rules, self.reached, self._start)
-        self._variables: dict[tuple[str, str], Any] = {}
+        self.blocks = _residual_blocks(self.graph, self.rules, self.reached)
         self.prepared = self._hold(prepare(self.graph, self.rules, self.reached))
 
     def _hold(self, arrays: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[str, Array]]:
@@ -131,28 +133,71 @@ class Program:
         Relevance of every input in the model's order, and of the nodes in `layers`.
         """
         values = forward.values
-        waiting: dict[str, list[Relevance]] = {self.graph.outputs[0]: [start]}
+        output = self.graph.outputs[0]
+        waiting: dict[str, dict[Edge, Relevance]] = {output: {(output, -1): start}}
         arrived: dict[str, Array] = {}
+        residual = Residual(self.blocks)
         for node in reversed(list(self.graph)):
             parts = waiting.pop(node.name, None)
             if parts is None:
                 continue
-            relevance = added(parts, values[node.name])
+            value = values[node.name]
+            relevance = added(list(parts.values()), value)
+            if node.name in self.blocks:
+                relevance = _rescaled(residual, node, parts, value, observe)
             if node.name in layers or isinstance(node, Input):
-                arrived[node.name] = relevance.absolute(values[node.name])
+                arrived[node.name] = settled(relevance, value, start.absolute(values[output]))
             if isinstance(node, Input):
                 continue
             rule, state = self.rules[node.name], forward.states[node.name]
-            back = rule.propagate(state, relevance)
+            back = _propagated(rule, state, relevance)
             if observe is not None:
                 observe(node, rule, state, relevance, back)
-            for name, part in zip(node.inputs, back, strict=False):
+            for number, (name, part) in enumerate(zip(node.inputs, back, strict=False)):
                 if part is not None:
-                    waiting.setdefault(name, []).append(part)
+                    waiting.setdefault(name, {})[node.name, number] = part
+                    residual.leave((node.name, number), part, values[name])
         for name in (*self.graph.inputs, *layers):
             if name not in arrived:
                 arrived[name] = _none(start, values[name])
         return [arrived[name] for name in self.graph.inputs], {n: arrived[n] for n in layers}
+
+
+def _propagated(rule: Rule, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+    """Send relevance through a rule; the scale, of which it need not know, goes beside it."""
+    back = rule.propagate(state, replace(relevance, log_scale=None))
+    return tuple(None if part is None else part.scaled(relevance.log_scale) for part in back)
+
+
+def _rescaled(
+    residual: Residual,
+    fork: Node,
+    parts: Mapping[Edge, Relevance],
+    value: Array,
+    observe: Observer | None,
+) -> Relevance:
+    """Add up what came to a fork where residual blocks begin, each branch rescaled."""
+    block = residual.settle(fork.name, parts, value)
+    relevance = added(list(block.parts.values()), value)
+    if observe is not None:
+        before = added(list(parts.values()), value)
+        observe(fork, Rescaling(), (block.lost, before.log_scale), before, (relevance,))
+    return relevance
+
+
+def _residual_blocks(
+    graph: Graph, rules: Mapping[str, Rule], reached: set[str]
+) -> dict[str, tuple[Block, ...]]:
+    """Return the residual blocks whose sums are passed by `Relative`."""
+    sums = [n.name for n in graph if isinstance(n, Sum) and isinstance(rules.get(n.name), Relative)]
+    if not sums:
+        return {}
+    edges = {
+        node.name: [number for number, gets in enumerate(rules[node.name].reaches(node)) if gets]
+        for node in graph
+        if node.name in reached and node.name in rules
+    }
+    return blocks(graph, edges, [name for name in sums if name in reached])
 
 
 def _none(start: Relevance, value: Array) -> Array:

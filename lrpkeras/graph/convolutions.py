@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,6 +121,9 @@ class Convolution(Windowed):
             fan,
         )
 
+    def taps(self, kernel_shape: tuple[int, ...]) -> int:
+        return math.prod(kernel_shape[:-1])
+
 
 @dataclass(frozen=True)
 class Depthwise(Windowed):
@@ -149,6 +153,9 @@ class Depthwise(Windowed):
         repeat = move(repeat_channels(multiplier))
         kernel = np.ones((*kernel_shape[:-1], 1))
         return FlatForm(reduce, self, kernel, same, repeat, channels, 1)
+
+    def taps(self, kernel_shape: tuple[int, ...]) -> int:
+        return math.prod(kernel_shape[:-2])
 
 
 @dataclass(frozen=True)
@@ -204,6 +211,9 @@ class TransposedConvolution:
             1,
             inputs,
         )
+
+    def taps(self, kernel_shape: tuple[int, ...]) -> int:
+        return math.prod(kernel_shape[:-2]) * kernel_shape[-1]
 
 
 def _spatial(shape: tuple, channels_first: bool) -> tuple:

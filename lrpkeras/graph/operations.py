@@ -6,6 +6,7 @@ a rule may put a modified one in its place. All act on arrays with a batch axis 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -66,6 +67,9 @@ class LinearOperation(Protocol):
     def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
         """Return the operation with all weights one."""
 
+    def taps(self, kernel_shape: tuple[int, ...]) -> int:
+        """Return how many inputs an output reads where nothing is padded."""
+
 
 def same(x: Array) -> Array:
     """Return `x`: there is nothing to add up or to copy."""
@@ -118,6 +122,9 @@ class Dense:
         one = np.ones((1, 1))
         return FlatForm(sum_channels(1), self, one, expand, same, 1, inputs)
 
+    def taps(self, kernel_shape: tuple[int, ...]) -> int:
+        return kernel_shape[0]
+
 
 @dataclass(frozen=True)
 class Einsum:
@@ -163,6 +170,11 @@ class Einsum:
         width = kernel_shape[letters.index(inputs[-1])] if inputs[-1] in letters else None
         return FlatForm(same, self, np.ones(kernel_shape), same, same, width, 1)
 
+    def taps(self, kernel_shape: tuple[int, ...]) -> int:
+        _, letters, output = self.letters
+        sizes = zip(letters, kernel_shape, strict=True)
+        return math.prod(size for letter, size in sizes if letter not in output)
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -188,3 +200,6 @@ class Scale:
 
     def flat(self, kernel_shape: tuple[int, ...]) -> FlatForm:
         return FlatForm(same, self, np.ones(()), same, same, 1, 1)
+
+    def taps(self, kernel_shape: tuple[int, ...]) -> int:
+        return 1

@@ -8,6 +8,7 @@ from lrpkeras.rules.flat import Flat
 from lrpkeras.rules.gradient import Gradient, Identity
 from lrpkeras.rules.linear import Epsilon, Zero
 from lrpkeras.rules.merge import Adjoint, Signal, Uniform
+from lrpkeras.rules.relative import Relative
 from lrpkeras.rules.relevance import Relevance
 from lrpkeras.rules.rule import Rule, Vanishing
 
@@ -21,6 +22,7 @@ __all__ = [
     "Identity",
     "Pass",
     "Proportional",
+    "Relative",
     "Relevance",
     "Rule",
     "Signal",

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import keras
+from keras import ops
+
 Array = Any
+
+# How far the scale of a result may lie from that of the start: in between, every number of a map
+# that is within 1e-16 (1e-47) of the largest can be represented beside it.
+REACH = {"float32": 50.0, "float64": 600.0}
+# The logarithm of "nothing": finite, so that the difference of two such is no NaN.
+NOTHING = -1e30
 
 
 @dataclass(frozen=True)
@@ -19,10 +28,14 @@ class Relevance:
     form
         "R" for relevance itself; "ratio" for relevance divided by the value of the tensor, in
         which many rules need no division: `R = array * value`.
+    log_scale
+        None, or `(k, batch)`: relevance is `array * exp(log_scale)`. What shrinks with every layer
+        would be zero in float32 long before it reaches the input of a deep model.
     """
 
     array: Array
     form: Literal["R", "ratio"] = "R"
+    log_scale: Array | None = None
 
     @property
     def is_ratio(self) -> bool:
@@ -30,21 +43,104 @@ class Relevance:
         return self.form == "ratio"
 
     def absolute(self, value: Array) -> Array:
-        """Return relevance itself, given the value `(batch, ...)` of the tensor."""
+        """Return relevance itself, but for its scale, given the value `(batch, ...)`."""
         return self.array * value if self.is_ratio else self.array
 
     def with_array(self, array: Array) -> Relevance:
-        """Return an array in the same form."""
-        return Relevance(array, self.form)
+        """Return an array in the same form and scale."""
+        return replace(self, array=array)
+
+    def scaled(self, log_scale: Array | None) -> Relevance:
+        """Return the same array times `exp(log_scale)` `(k, batch)`, carried apart from it."""
+        if log_scale is None:
+            return self
+        own = log_scale if self.log_scale is None else self.log_scale + log_scale
+        return replace(self, log_scale=own)
+
+    def at(self, log_scale: Array, value: Array) -> Array:
+        """Return relevance itself in units of `exp(log_scale)`, `(k, batch)`."""
+        own = ops.zeros_like(log_scale) if self.log_scale is None else self.log_scale
+        array = self.absolute(value)
+        return array * per_sample(ops.exp(own - log_scale), array)
+
+
+def per_sample(values: Array, array: Array) -> Array:
+    """Give `(k, batch)` trailing axes, so that it broadcasts against `array`."""
+    for _ in range(len(array.shape) - 2):
+        values = ops.expand_dims(values, -1)
+    return values
+
+
+def total(array: Array) -> Array:
+    """Sum `(k, batch, ...)` over all but targets and samples."""
+    axes = tuple(range(2, len(array.shape)))
+    return ops.sum(array, axis=axes) if axes else array
+
+
+def largest(array: Array) -> Array:
+    """Return the largest magnitude in `(k, batch, ...)` for each target and sample."""
+    size = ops.absolute(array)
+    axes = tuple(range(2, len(array.shape)))
+    return ops.max(size, axis=axes) if axes else size
+
+
+def normalized(array: Array, log_factor: Array | float = 0.0) -> Relevance:
+    """Return `array * exp(log_factor)` with magnitudes up to one and the rest as log-scale."""
+    size = largest(array)
+    alive = size > 0
+    size = ops.where(alive, size, ops.ones_like(size))
+    log_scale = ops.where(alive, ops.log(size) + log_factor, ops.full_like(size, NOTHING))
+    return Relevance(array / per_sample(size, array), "R", log_scale)
+
+
+def settled(relevance: Relevance, value: Array, start: Array) -> Array:
+    """Return relevance itself where that can be represented.
+
+    Parameters
+    ----------
+    relevance
+        Of a tensor.
+    value
+        That tensor, `(batch, ...)`.
+    start
+        Relevance of the output, `(k, batch, ...)`: where the log-scale is further than `REACH` from
+        its size, the result is true up to one positive factor for each target and sample.
+    """
+    array = relevance.absolute(value)
+    if relevance.log_scale is None:
+        return array
+    size = largest(start)
+    alive = size > 0
+    first = ops.log(ops.where(alive, size, ops.ones_like(size)))
+    reach = REACH[keras.backend.standardize_dtype(array.dtype)]
+    change = ops.clip(relevance.log_scale - first, -reach, reach)
+    return array * per_sample(size * ops.exp(change), array)
 
 
 def added(parts: list[Relevance], value: Array) -> Relevance:
     """Add relevance that several consumers of one tensor send back."""
     if len(parts) == 1:
         return parts[0]
+    scales = [part.log_scale for part in parts if part.log_scale is not None]
+    if scales:
+        return _aligned(parts, scales, value)
     same = all(part.is_ratio for part in parts)
     arrays = [part.array if same else part.absolute(value) for part in parts]
-    total = arrays[0]
+    return Relevance(_sum(arrays), "ratio" if same else "R")
+
+
+def _aligned(parts: list[Relevance], scales: list[Array], value: Array) -> Relevance:
+    """Add relevance in units of its largest part."""
+    if len(scales) < len(parts):
+        scales = [*scales, ops.zeros_like(scales[0])]
+    peak = scales[0]
+    for scale in scales[1:]:
+        peak = ops.maximum(peak, scale)
+    return Relevance(_sum([part.at(peak, value) for part in parts]), "R", peak)
+
+
+def _sum(arrays: list[Array]) -> Array:
+    result = arrays[0]
     for array in arrays[1:]:
-        total = total + array
-    return Relevance(total, "ratio" if same else "R")
+        result = result + array
+    return result
