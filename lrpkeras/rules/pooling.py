@@ -46,6 +46,32 @@ class PoolWinner(Rule):
         return output
 
 
+def ties_adjoint(node: MaxPool, array: Array, x: Array, output: Array) -> Array:
+    """Send `array` `(k, batch, ...)` to every maximum of its window."""
+    if node.window is None:
+        spread = _keepdims(node, array, len(x.shape) + 1)
+        return spread * _maxima(node, x, output)
+    k = array.shape[0]
+    last = backend.split_leading(node.last(backend.merge_leading(array)), k)
+    back = backend.max_pool_ties_adjoint(node.last(x), node.last(output), last, **node.geometry)
+    return backend.split_leading(node.first(backend.merge_leading(back)), k)
+
+
+def ties_sum(node: MaxPool, values: Array, x: Array, output: Array) -> Array:
+    """Add up `values`, shaped like `x`, over every window's maxima; ones count the ties."""
+    if node.window is None:
+        hits = values * _maxima(node, x, output)
+        return ops.sum(hits, axis=node.axes, keepdims=node.keepdims)
+    arrays = (node.last(array) for array in (x, output, values))
+    return node.first(backend.max_pool_ties_sum(*arrays, **node.geometry))
+
+
+def _maxima(node: Pool, x: Array, output: Array) -> Array:
+    """One at every maximum over all pooled axes; zero elsewhere."""
+    peak = ops.squeeze(_keepdims(node, ops.expand_dims(output, 0), len(x.shape) + 1), 0)
+    return ops.cast(x == peak, x.dtype)
+
+
 def _tiled(x: Array, times: int) -> Array:
     return x if times == 1 else ops.concatenate([x] * times, axis=0)
 

@@ -17,9 +17,8 @@ from lrpkeras import backend
 from lrpkeras.graph.convolutions import Convolution
 from lrpkeras.graph.moves import Shape
 from lrpkeras.graph.nodes import Affine, AveragePool, Linear, MaxPool, Node, Pool, Sum
-from lrpkeras.rules import pooling
 from lrpkeras.rules.linear import Weighted, adjoint
-from lrpkeras.rules.pooling import average_adjoint
+from lrpkeras.rules.pooling import average_adjoint, ties_adjoint, ties_sum
 from lrpkeras.rules.relevance import Relevance, normalized
 from lrpkeras.rules.rule import Array, ByKind, Prepared, Rule, Vanishing
 
@@ -195,10 +194,10 @@ class RelativeMax(RelativePool):
     kinds: ClassVar[tuple[type[Node], ...]] = (MaxPool,)
 
     def adjoint(self, state: Contribution, array: Array) -> Array:
-        return pooling.ties_adjoint(state.node, array, state.x, state.z)
+        return ties_adjoint(state.node, array, state.x, state.z)
 
     def forward(self, state: Contribution, x: Array) -> Array:
-        return pooling.ties_sum(state.node, x, state.x, state.z)
+        return ties_sum(state.node, x, state.x, state.z)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from lrpkeras.backend.tensorflow.pooling import (
     max_pool_adjoint,
 )
 from lrpkeras.backend.tensorflow.products import einsum, matmul, matmul_adjoint
+from lrpkeras.backend.tensorflow.ties import max_pool_ties_adjoint, max_pool_ties_sum
 
 __all__ = [
     "Compiled",
@@ -49,6 +50,8 @@ __all__ = [
     "matmul_adjoint",
     "max_pool",
     "max_pool_adjoint",
+    "max_pool_ties_adjoint",
+    "max_pool_ties_sum",
     "merge_leading",
     "shape",
     "split_leading",
