@@ -49,15 +49,17 @@ class Analyzer:
     batch_norm
         "fold": folded exactly into the linear layers around [Guillemot et al. 2020].
     bias
-        None: every rule treats the bias as its docstring says.
+        What becomes of the bias's share in every rule that has the setting, whatever the preset or
+        `rules` say: "absorb": it keeps it; "ignore": it is in no denominator; "distribute": it goes
+        in equal parts to the inputs of the output. None: as each rule says ("absorb" unless given).
     input_range
         Smallest and largest value of the inputs, if known: facts about signs save work, and
         "epsilon_plus_box" takes its bounds from it. Input outside it is refused.
     output
         Which output of several, by name or index, or a hidden layer's name.
     initial
-        Where relevance starts: "logit": the logit's value; "unit": 1 (with the logit's sign where
-        the last rule divides by it), so that evidence for the class is positive whatever the
+        Where relevance starts: "logit": the logit's value; "unit": 1 (with the sign of what the
+        last rule divides by, if it does), so that evidence for the class is positive whatever the
         logit's sign [Gonzalez 2020]; "contrast": its lead over the mean of the other logits.
     precision
         None: float32, or the model's type where that is wider.
@@ -101,7 +103,7 @@ class Analyzer:
         self.model = load_model(model) if isinstance(model, str | os.PathLike) else model
         self._overrides = presets.as_entries(rules)
         self._base = presets.named(preset, self.options.input_range)
-        self.preset = self._base.with_overrides(self._overrides)
+        self.preset = self._base.with_overrides(self._overrides).with_bias(self.options.bias)
         graph = self._rewritten()
         assigned = self.preset.assign(graph, required=len(self._overrides))
         vanishes = initial != "unit" and self.preset.seed == "relevance"

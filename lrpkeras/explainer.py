@@ -13,7 +13,7 @@ from lrpkeras import backend, targets
 from lrpkeras.errors import LrpError
 from lrpkeras.inputs import Intake
 from lrpkeras.presets import Preset
-from lrpkeras.propagate import Forward, Program, divides_by_output
+from lrpkeras.propagate import Forward, Program, last_denominator
 from lrpkeras.rules import Relevance
 from lrpkeras.targets import Mode, Target
 
@@ -164,8 +164,9 @@ class Explainer:
             return Relevance(factors), classes
         if self._initial != "unit":
             return Relevance(factors, "ratio"), classes
-        if divides_by_output(self.program.graph, self.program.rules):
-            negative = ops.cast(output < 0, output.dtype)
+        whole = last_denominator(self.program, forward)
+        if whole is not None:
+            negative = ops.cast(whole < 0, output.dtype)
             factors = factors * (1 - 2 * negative)
         return Relevance(factors), classes
 

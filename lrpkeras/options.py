@@ -11,7 +11,7 @@ from lrpkeras.errors import InputError, RuleError
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "batch_norm": ("fold",),
-    "bias": (None,),
+    "bias": (None, "absorb", "ignore", "distribute"),
     "initial": ("logit", "unit", "contrast"),
     "precision": (None,),
     "jit_compile": ("auto", True, False),

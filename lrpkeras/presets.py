@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lrpkeras.errors import RuleError, near_misses
@@ -80,6 +80,27 @@ class Preset:
         """Return the preset with entries put in front of its own."""
         return replace(self, entries=(*as_entries(rules), *self.entries))
 
+    def with_bias(self, bias: str | None) -> Preset:
+        """Return the preset with this `bias` in every rule that has the field; None changes none.
+
+        Raises
+        ------
+        RuleError
+            If `bias` is not "absorb", "ignore" or "distribute".
+
+        Examples
+        --------
+        >>> get("epsilon").with_bias("ignore").entries
+        (('*', Epsilon(bias='ignore', epsilon=1e-06)),)
+        """
+        if bias is None:
+            return self
+        entries = (
+            (where, replace(rule, bias=bias) if "bias" in _fields(rule) else rule)
+            for where, rule in self.entries
+        )
+        return replace(self, entries=tuple(entries))
+
     def assign(self, graph: Graph, *, required: int = 0) -> dict[str, Rule]:
         """Return a rule for every node of the graph that passes relevance on.
 
@@ -147,6 +168,11 @@ def as_entries(rules: Mapping[Where, Rule] | Iterable[Entry] | None) -> tuple[En
                 "node kind, a position, or a range of depth (low, high)."
             )
     return entries
+
+
+def _fields(rule: Rule) -> set[str]:
+    """Return the names of a rule's parameters."""
+    return {field.name for field in fields(rule) if field.init}
 
 
 def _is_range(where: Any) -> bool:

@@ -255,9 +255,16 @@ def _with_closed(
     return replace(graph, nodes=nodes)
 
 
-def divides_by_output(graph: Graph, rules: Mapping[str, Rule]) -> bool:
-    """Tell whether the linear rule nearest to the output divides by z, and so keeps its sign."""
-    node = graph[graph.outputs[0]]
+def last_denominator(program: Program, forward: Forward) -> Array | None:
+    """Return what the linear rule nearest to the output divides by; None where that has no sign.
+
+    Where something lies between that node and the output, it is the output itself.
+    """
+    graph = program.graph
+    node = last = graph[graph.outputs[0]]
     while not isinstance(node, Linear) and node.inputs:
         node = graph[node.inputs[0]]
-    return node.name in rules and rules[node.name].divides_by_output
+    if node.name not in program.rules or node.name not in forward.states:
+        return None
+    whole = program.rules[node.name].denominator(forward.states[node.name])
+    return whole if whole is None or node is last else forward.output(graph)

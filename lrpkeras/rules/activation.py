@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from keras import ops
+
+from lrpkeras.errors import RuleError
 from lrpkeras.graph.nodes import Activation, Gate, Node
+from lrpkeras.rules.linear import signed, stabilize
 from lrpkeras.rules.relevance import Relevance
-from lrpkeras.rules.rule import Array, Prepared, Rule, Vanishing
+from lrpkeras.rules.rule import Array, Prepared, Rule, Vanishing, check_number
 
 
 @dataclass(frozen=True)
@@ -34,3 +38,107 @@ class Pass(Rule):
             return Vanishing(output.at_zero)
         closed = output.at_zero and node.function.closes
         return Vanishing(closed, closed)
+
+
+@dataclass(frozen=True)
+class Guided(Rule):
+    """Guided backpropagation: `R_in = f'(x) max(R, 0)` [Springenberg et al. 2015].
+
+    Together with `Gradient` at all other nodes; not a decomposition, and not linear in relevance.
+    """
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (Activation,)
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        node, prepared, inputs, output = state
+        positive = ops.relu(relevance.absolute(output))
+        return (Relevance(positive * node.derivative(inputs, prepared)),)
+
+    def vanishing(self, node: Activation, output: Vanishing) -> Vanishing:
+        closed = node.function.closes and not isinstance(node, Gate)
+        return Vanishing(closed, closed)
+
+    def losses(self, state: Any, relevance: Array) -> dict[str, Array]:
+        node, prepared, inputs, _ = state
+        passed = node.derivative(inputs, prepared) * ops.cast(relevance > 0, relevance.dtype)
+        return {"design": relevance * (1 - passed)}
+
+
+@dataclass(frozen=True)
+class Deconv(Rule):
+    """The deconvolutional network's ReLU: `R_in = max(R, 0)` [Zeiler & Fergus 2014].
+
+    Whatever the activation and its input. Together with `Gradient` at all other nodes; not a
+    decomposition, and not linear in relevance.
+    """
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (Activation,)
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        return (Relevance(ops.relu(relevance.absolute(state[3]))),)
+
+    def losses(self, state: Any, relevance: Array) -> dict[str, Array]:
+        return {"design": relevance * ops.cast(relevance <= 0, relevance.dtype)}
+
+
+@dataclass(frozen=True)
+class Taylor(Rule):
+    """A nonlinear neuron by its first-order Taylor expansion [Binder et al. 2016, eq. 8, 9, 14].
+
+    `R_in = (f(r) + f'(p) (x - r)) / f(x) R`: what the expansion holds of the neuron's value, the
+    zero-order term included. The slope is taken at the input, p = x, as the paper does for local
+    renormalization, or at the reference, p = r, the expansion of eq. 8. With r = 0 it equals `Pass`
+    where f(x) = f'(x) x: at ReLU, LeakyReLU and the gates of folded normalizations. What the
+    expansion misses is counted as "Taylor remainder".
+
+    Parameters
+    ----------
+    reference
+        The reference point r, any finite number.
+    slope
+        "input" or "reference": where the slope is taken.
+    epsilon
+        Stabilizer of the denominator f(x), > 0.
+    """
+
+    reference: float = 0.0
+    slope: str = "input"
+    epsilon: float = 1e-6
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (Activation,)
+
+    def __post_init__(self) -> None:
+        check_number(self, "reference")
+        check_number(self, "epsilon", above=0.0)
+        if self.slope not in ("input", "reference"):
+            raise RuleError(f"Taylor(slope={self.slope!r}): it is 'input' or 'reference'.")
+
+    def linearize(
+        self, node: Activation, prepared: Prepared, inputs: tuple[Array, ...], output: Array
+    ) -> Any:
+        return output, self._expansion(node, prepared, inputs, output)
+
+    def _expansion(
+        self, node: Activation, prepared: Prepared, inputs: tuple[Array, ...], output: Array
+    ) -> Array:
+        """`f(r) + f'(p) (x - r)`; a gate is linear in x already."""
+        if isinstance(node, Gate):
+            return output
+        x = inputs[0]
+        reference = (ops.full_like(x, self.reference),)
+        point = inputs if self.slope == "input" else reference
+        slope = node.derivative(point, prepared)
+        return node.compute(reference, prepared) + slope * (x - self.reference)
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        output, expansion = state
+        share = expansion / stabilize(output, self.epsilon)
+        return (Relevance(relevance.absolute(output) * share),)
+
+    def losses(self, state: Any, relevance: Array) -> dict[str, Array]:
+        output, expansion = state
+        whole = stabilize(output, self.epsilon)
+        return {
+            "Taylor remainder": relevance * (output - expansion) / whole,
+            "epsilon": relevance * signed(self.epsilon, output) / whole,
+        }

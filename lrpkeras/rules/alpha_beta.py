@@ -2,65 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from keras import ops
 
 from lrpkeras.errors import RuleError
-from lrpkeras.rules.linear import Linearized, ProductRule, Term, Weighted
-from lrpkeras.rules.rule import Array, Prepared, check_number
+from lrpkeras.rules.bias import BiasRule
+from lrpkeras.rules.linear import Linearized, Term, Weighted
+from lrpkeras.rules.rule import Array, Prepared, check_flag, check_number
+
+# The kernels that make positive messages, and those that make negative ones: for x > 0, for x < 0.
+KERNELS = (("positive", "negative"), ("negative", "positive"))
+
+# The weight of a sum, the sum with its part of the bias, and that part.
+Side = tuple[float, Array, Array | None]
 
 
 @dataclass(frozen=True)
-class AlphaBeta(ProductRule):
+class AlphaBeta(BiasRule):
     """LRP-alpha-beta: positive and negative messages apart [Bach et al. 2015, eq. 60].
 
     `R_i = sum_j (alpha (x_i w_ij)+ / (sum (xw)+ + b+) - beta (x_i w_ij)- / (sum (xw)- + b-)) R_j`,
     alpha - beta = 1. The sign is that of the product, for x of any sign, and the bias is split by
-    sign, so that each denominator holds what its numerators leave out.
+    sign, so that each denominator holds what its numerators leave out. What the bias has, and alpha
+    or -beta where there is no message of that sign, is not passed on; the rest is conserved.
 
     Parameters
     ----------
     alpha, beta
         Weights of the two sums, with `alpha - beta = 1`. `beta <= 0` is allowed.
+    conserve
+        False allows any pair, of which only `alpha - beta` of the relevance is passed on
+        [Gonzalez 2020: alpha 1, beta -1; alpha 0, beta 1; alpha 1, beta 1].
+    bias
+        What becomes of the bias's share: see `BiasRule`. Ignored, it leaves both denominators.
     """
 
     alpha: float = 2.0
     beta: float = 1.0
+    conserve: bool = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_number(self, "alpha")
         check_number(self, "beta")
-        if abs(self.alpha - self.beta - 1) > 1e-9:
+        check_flag(self, "conserve")
+        if self.conserve and abs(self.alpha - self.beta - 1) > 1e-9:
             raise RuleError(
                 f"AlphaBeta(alpha={self.alpha:g}, beta={self.beta:g}) does not conserve "
-                "relevance: alpha - beta must be 1."
+                "relevance: alpha - beta must be 1. conserve=False allows any pair."
             )
 
-    def prepare(self, node: Weighted) -> dict[str, Array]:
+    def kernels(self, node: Weighted) -> dict[str, Array]:
         arrays = dict(node.parameters)
         if self._is_cheap(node):
             return {**arrays, "weights": node.kernel, "magnitude": np.abs(node.kernel)}
-        arrays["positive"] = np.maximum(node.kernel, 0)
-        if self.beta != 0 or node.facts.signed:
+        if self._reads_positive or node.facts.signed:
+            arrays["positive"] = np.maximum(node.kernel, 0)
+        if self._reads_negative or node.facts.signed:
             arrays["negative"] = np.minimum(node.kernel, 0)
         if self._sums_parts(node):
             del arrays["kernel"]
         return arrays
+
+    @property
+    def _reads_positive(self) -> bool:
+        """Whether the positive sum plays a part; one of the two always does."""
+        return self.alpha != 0 or self.beta == 0
+
+    @property
+    def _reads_negative(self) -> bool:
+        return self.beta != 0
 
     def _is_cheap(self, node: Weighted) -> bool:
         """Whether `sum (xw)+` may be computed as `(sum xw + sum |x||w|) / 2`.
 
         That cancels where the positive part is small beside the negative. Where a ReLU closes
         every z <= 0 it does no harm: z > 0 makes `sum (xw)+ + b+` at least half of all magnitudes.
+        Without the bias in the denominator `sum (xw)+` alone may be any small part of them.
         """
-        return self.beta == 0 and node.facts.signed and node.facts.closed
+        closed = node.facts.closed and self.bias != "ignore"
+        return not self._reads_negative and node.facts.signed and closed
 
     def _sums_parts(self, node: Weighted) -> bool:
         """Whether the output is the sum of the two parts, which then cost no extra pass."""
-        return self.beta != 0 and getattr(node, "base_kernel", None) is None
+        both = self._reads_positive and self._reads_negative
+        return both and getattr(node, "base_kernel", None) is None
 
     def evaluate(
         self, node: Weighted, prepared: Prepared, inputs: tuple[Array, ...]
@@ -80,17 +109,14 @@ class AlphaBeta(ProductRule):
         parts = self._parts(node, prepared, inputs[0])
         return self._linearized(node, prepared, inputs, output, parts)
 
-    def _parts(self, node: Weighted, prepared: Prepared, x: Array) -> tuple[Array, Array | None]:
-        """`sum (xw)+` and, where beta needs it, `sum (xw)-`."""
-        apply, positive = node.operation.apply, prepared["positive"]
-        if not node.facts.signed:
-            negative = None if self.beta == 0 else apply(x, prepared["negative"])
-            return apply(x, positive), negative
-        above, below, negative = ops.relu(x), ops.minimum(x, 0), prepared["negative"]
-        plus = apply(above, positive) + apply(below, negative)
-        if self.beta == 0:
-            return plus, None
-        return plus, apply(above, negative) + apply(below, positive)
+    def _parts(
+        self, node: Weighted, prepared: Prepared, x: Array
+    ) -> tuple[Array | None, Array | None]:
+        """`sum (xw)+` and `sum (xw)-`, each where the rule reads it."""
+        reads = (self._reads_positive, self._reads_negative)
+        pairs = zip(reads, KERNELS, strict=True)
+        plus, minus = (_part(node, prepared, x, pair) if read else None for read, pair in pairs)
+        return plus, minus
 
     def _linearized(
         self,
@@ -98,22 +124,23 @@ class AlphaBeta(ProductRule):
         prepared: Prepared,
         inputs: tuple[Array, ...],
         output: Array,
-        parts: tuple[Array, Array | None],
+        parts: tuple[Array | None, Array | None],
     ) -> Linearized:
-        bias = node.bias_tensor(inputs, prepared)
-        sides = [(self.alpha, ops.relu, parts[0], ("positive", "negative"))]
-        if parts[1] is not None:
-            side = (-self.beta, lambda a: ops.minimum(a, 0), parts[1], ("negative", "positive"))
-            sides.append(side)
+        x = inputs[0]
+        bias = None if self.bias == "ignore" else node.bias_tensor(inputs, prepared)
+        signs = (ops.relu, lambda a: ops.minimum(a, 0))
+        weights = (self.alpha, -self.beta)
         terms: list[Term] = []
-        denominators = []
-        for weight, sign, part, kernels in sides:
+        sides: list[Side] = []
+        for weight, sign, part, pair in zip(weights, signs, parts, KERNELS, strict=True):
+            if part is None:
+                continue
             own = None if bias is None else sign(bias)
             whole = part if own is None else part + own
-            denominators.append((weight, whole, own))
-            terms += _by_sign(node, prepared, inputs[0], kernels, whole, weight)
-        fractions = _split_fractions(denominators)
-        return Linearized(node, inputs[0], output, tuple(terms), fractions)
+            sides.append((weight, whole, own))
+            terms += _by_sign(node, prepared, x, pair, whole, weight)
+        equal = self.equal(node, prepared, x, output)
+        return Linearized(node, x, output, tuple(terms), self._fractions(sides), equal)
 
     def _linearized_cheaply(
         self, node: Weighted, prepared: Prepared, inputs: tuple[Array, ...], output: Array
@@ -129,7 +156,31 @@ class AlphaBeta(ProductRule):
             Term(prepared["weights"], whole, half),
             Term(prepared["magnitude"], whole, half, ops.sign(x)),
         )
-        return Linearized(node, x, output, terms, _split_fractions([(self.alpha, whole, own)]))
+        fractions = self._fractions([(self.alpha, whole, own)])
+        return Linearized(node, x, output, terms, fractions, self.equal(node, prepared, x, output))
+
+    def _fractions(self, sides: list[Side]) -> Callable[[], dict[str, Array]]:
+        """What the bias takes of each sum, what is lost where one is empty, and by design."""
+
+        def fractions() -> dict[str, Array]:
+            held = [w * ops.divide_no_nan(own, whole) for w, whole, own in sides if own is not None]
+            empty = [weight * ops.cast(whole == 0, whole.dtype) for weight, whole, _ in sides]
+            taken = {"bias": sum(held[1:], held[0])} if held else {}
+            taken["one-signed sum"] = sum(empty[1:], empty[0])
+            if not self.conserve:
+                taken["design"] = ops.full_like(empty[0], 1 - (self.alpha - self.beta))
+            return taken
+
+        return fractions
+
+
+def _part(node: Weighted, prepared: Prepared, x: Array, kernels: tuple[str, str]) -> Array:
+    """The sum of the messages of one sign: x >= 0 with the first kernel, x < 0 with the second."""
+    apply = node.operation.apply
+    if not node.facts.signed:
+        return apply(x, prepared[kernels[0]])
+    above, below = ops.relu(x), ops.minimum(x, 0)
+    return apply(above, prepared[kernels[0]]) + apply(below, prepared[kernels[1]])
 
 
 def _by_sign(
@@ -148,24 +199,19 @@ def _by_sign(
     return [Term(prepared[kernel], whole, weight, mask) for kernel, mask in pairs]
 
 
-def _split_fractions(sides: list[tuple[float, Array, Array | None]]) -> Any:
-    """What the bias takes of each sum, and what is lost where a sum is empty."""
-
-    def fractions() -> dict[str, Array]:
-        biases = [w * ops.divide_no_nan(own, whole) for w, whole, own in sides if own is not None]
-        empty = [weight * ops.cast(whole == 0, whole.dtype) for weight, whole, _ in sides]
-        lost = {"one-signed sum": sum(empty[1:], empty[0])}
-        return {"bias": sum(biases[1:], biases[0]), **lost} if biases else lost
-
-    return fractions
-
-
 @dataclass(frozen=True)
 class ZPlus(AlphaBeta):
     """The z+ rule, alpha 1, beta 0: `R_i = sum_j (x_i w_ij)+ / (sum (xw)+ + b+) R_j`.
 
-    [Montavon et al. 2017, Deep Taylor decomposition, with the sign taken of the product.]
+    [Montavon et al. 2017, Deep Taylor decomposition, with the sign taken of the product.] What the
+    positive bias has, and all where no message is positive, is not passed on.
+
+    Parameters
+    ----------
+    bias
+        What becomes of the bias's share: see `BiasRule`. Ignored, it leaves the denominator.
     """
 
     alpha: float = field(default=1.0, init=False)
     beta: float = field(default=0.0, init=False)
+    conserve: bool = field(default=True, init=False)

@@ -109,6 +109,34 @@ class InputWinner(Rule):
 
 
 @dataclass(frozen=True)
+class Equal(Rule):
+    """Every term of a sum gets the same, `R_i = R / n`, whatever its value and coefficient."""
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (Sum,)
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        _, _, inputs, output = state
+        share = Relevance(relevance.absolute(output) / len(inputs))
+        return (share,) * len(inputs)
+
+
+@dataclass(frozen=True)
+class InputTies(Rule):
+    """`Ties` for a maximum or minimum: all inputs that are equal to it share equally."""
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (Extremum,)
+
+    def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        _, _, inputs, output = state
+        won = [ops.cast(x == output, output.dtype) for x in inputs]
+        share = relevance.array / sum(won[1:], won[0])
+        return tuple(relevance.with_array(share * each) for each in won)
+
+    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+        return output
+
+
+@dataclass(frozen=True)
 class Signal(Rule):
     """A product passes relevance to its signals and none to its gates [Arras et al. 2017].
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -99,28 +100,83 @@ def _keepdims(node: Pool, array: Array, rank: int) -> Array:
 
 
 @dataclass(frozen=True)
-class AverageShare(Rule):
-    """`Proportional` for average pooling: `R_i = sum_j x_i / sum_window(x) R_j`."""
+class PoolTies(Rule):
+    """`Ties` for max pooling: a window's relevance goes to all its maxima in equal parts."""
 
-    kinds: ClassVar[tuple[type[Node], ...]] = (AveragePool,)
+    kinds: ClassVar[tuple[type[Node], ...]] = (MaxPool,)
 
     def linearize(
-        self, node: AveragePool, prepared: Prepared, inputs: tuple[Array, ...], output: Array
+        self, node: MaxPool, prepared: Prepared, inputs: tuple[Array, ...], output: Array
     ) -> Any:
-        return node, inputs[0], output
+        x = inputs[0]
+        return node, x, output, ties_sum(node, ops.ones_like(x), x, output)
 
     def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
-        node, x, output = state
-        alive = ops.cast(output != 0, output.dtype)
-        ratio = relevance.array * (alive if relevance.is_ratio else inverse(output))
-        return (Relevance(average_adjoint(node, ratio, x), "ratio"),)
+        node, x, output, count = state
+        # A maximum is the output: R / output is R / x.
+        return (relevance.with_array(ties_adjoint(node, relevance.array / count, x, output)),)
+
+    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+        return output
+
+
+@dataclass(frozen=True)
+class Window:
+    """A pooling node at one input: the window's mean, and where its entries cancel."""
+
+    node: AveragePool
+    x: Array
+    output: Array
+    mean: Array
+    magnitude: Array | None
+    cancelled: Array | None
+
+
+@dataclass(frozen=True)
+class PoolShare(Rule):
+    """`Proportional` for pooling: `R_i = sum_j x_i / sum_window(x) R_j`.
+
+    Where the entries of a window cancel, `|sum x| < delta sum |x|`, shares are `|x_i| / sum |x|`.
+    """
+
+    delta: float = 1e-6
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (AveragePool, MaxPool)
+
+    def linearize(
+        self, node: Pool, prepared: Prepared, inputs: tuple[Array, ...], output: Array
+    ) -> Window:
+        x, mean, average = inputs[0], output, node
+        if not isinstance(node, AveragePool):
+            fields = {field.name: getattr(node, field.name) for field in dataclasses.fields(node)}
+            average = AveragePool(**fields)
+            mean = average.compute(inputs, {})
+        if not node.facts.signed or self.delta == 0:
+            return Window(average, x, output, mean, None, None)
+        magnitude = average.compute((ops.absolute(x),), {})
+        cancelled = ops.absolute(mean) < self.delta * magnitude
+        return Window(average, x, output, mean, magnitude, cancelled)
+
+    def propagate(self, state: Window, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        node, x, mean = state.node, state.x, state.mean
+        if relevance.is_ratio and mean is state.output:
+            ratio = relevance.array * ops.cast(mean != 0, mean.dtype)
+        else:
+            ratio = relevance.absolute(state.output) * inverse(mean)
+        if state.cancelled is None:
+            return (Relevance(average_adjoint(node, ratio, x), "ratio"),)
+        by_size = relevance.absolute(state.output) * inverse(state.magnitude)
+        none = ops.zeros_like(ratio)
+        plain = average_adjoint(node, ops.where(state.cancelled, none, ratio), x)
+        guarded = average_adjoint(node, ops.where(state.cancelled, by_size, none), x)
+        return (Relevance(plain + ops.sign(x) * guarded, "ratio"),)
 
     def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
         return Vanishing(True, not node.facts.signed)
 
-    def losses(self, state: Any, relevance: Array) -> dict[str, Array]:
-        _, _, output = state
-        return {"zero sum": relevance * ops.cast(output == 0, output.dtype)}
+    def losses(self, state: Window, relevance: Array) -> dict[str, Array]:
+        whole = state.mean if state.magnitude is None else state.magnitude
+        return {"zero sum": relevance * ops.cast(whole == 0, relevance.dtype)}
 
 
 @dataclass(frozen=True)

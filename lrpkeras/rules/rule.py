@@ -36,7 +36,6 @@ class Rule:
     """
 
     kinds: ClassVar[tuple[type[Node], ...]] = ()
-    divides_by_output: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -80,6 +79,14 @@ class Rule:
         """Tell which inputs get relevance at all; for all others `propagate` returns None."""
         return (True,) * node.receives
 
+    def denominator(self, state: Any) -> Array | None:
+        """Return the denominators whose sign shares of the output take over; None where none do.
+
+        A rule that divides by z gives a message with the sign of z a positive share. One that
+        splits messages by sign, or looks at weights alone, gives positive shares whatever z.
+        """
+        return None
+
     def vanishing(self, node: OfKind, output: Vanishing) -> Vanishing:
         """Tell where relevance of the inputs vanishes, given where that of the output does."""
         return Vanishing()
@@ -114,14 +121,25 @@ def _short(value: Any) -> str:
     return f"array{tuple(shape)}" if shape else str(value)
 
 
-def check_number(rule: Rule, name: str, *, above: float = -math.inf) -> None:
-    """Raise `RuleError` unless a parameter of a rule is a finite number above a bound."""
+def check_number(
+    rule: Rule, name: str, *, above: float = -math.inf, least: float = -math.inf
+) -> None:
+    """Raise `RuleError` unless a parameter is a finite number above a bound, or at least one."""
     value = getattr(rule, name)
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and value > above):
+    if not (number and math.isfinite(value) and value > above and value >= least):
         bound = "" if above == -math.inf else f" greater than {above:g}"
+        bound += "" if least == -math.inf else f" of at least {least:g}"
         raise RuleError(
             f"{type(rule).__name__}({name}={value!r}): {name} must be a finite number{bound}."
+        )
+
+
+def check_flag(rule: Rule, name: str) -> None:
+    """Raise `RuleError` unless a parameter of a rule is True or False."""
+    if not isinstance(getattr(rule, name), bool):
+        raise RuleError(
+            f"{type(rule).__name__}({name}={getattr(rule, name)!r}): {name} is True or False."
         )
 
 
@@ -156,6 +174,10 @@ class ByKind(Rule):
 
     def vanishing(self, node: OfKind, output: Vanishing) -> Vanishing:
         return self.part(node).vanishing(node, output)
+
+    def denominator(self, state: Any) -> Array | None:
+        part, inner = state
+        return part.denominator(inner)
 
     def losses(self, state: Any, relevance: Array) -> dict[str, Array]:
         part, inner = state

@@ -1,8 +1,8 @@
 """Every rule on every kind of linear layer against loops over inputs and outputs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import keras
 import numpy as np
@@ -14,21 +14,69 @@ from linear_layers import LAYERS, built, float64, on_cpu
 from lrpkeras import ledger
 from lrpkeras.errors import RuleError
 from lrpkeras.graph.graph import Graph
-from lrpkeras.rules import AlphaBeta, Box, Epsilon, Flat, Gradient, Identity, Rule, Zero, ZPlus
+from lrpkeras.rules import (
+    AlphaBeta,
+    Box,
+    Epsilon,
+    Flat,
+    Gamma,
+    Gradient,
+    Identity,
+    Power,
+    Rule,
+    WSquare,
+    Zero,
+    ZPlus,
+)
 
-Formula = Callable[[oracle.Dense, np.ndarray], np.ndarray]
+Formula = Callable[..., np.ndarray]
+Table = dict[str, tuple[Rule, Formula]]
 
 
-def alpha_beta(alpha: float, beta: float) -> Formula:
-    return lambda d, x: oracle.alpha_beta(d, x, alpha, beta)
+def bias_modes(table: Table) -> Table:
+    """Every rule with its bias absorbed, ignored and distributed."""
+    return {
+        f"{name}, {bias}": (replace(rule, bias=bias), partial(formula, bias=bias))
+        for name, (rule, formula) in table.items()
+        for bias in ("absorb", "ignore", "distribute")
+    }
 
 
-RULES: dict[str, tuple[Rule, Formula]] = {
+# The rules that take a cheaper way where a ReLU behind them closes.
+CHEAPER: Table = {
+    "z plus": (ZPlus(), partial(oracle.alpha_beta, alpha=1, beta=0)),
+    "gamma 0.25": (Gamma(), partial(oracle.gamma, g=0.25)),
+    "gamma 3, one formula": (
+        Gamma(3, positive_only=True),
+        partial(oracle.gamma, g=3, positive_only=True),
+    ),
+}
+
+BIASED: Table = {
+    **CHEAPER,
     "zero": (Zero(), oracle.zero),
-    "epsilon": (Epsilon(0.1), lambda d, x: oracle.epsilon(d, x, 0.1)),
-    "z plus": (ZPlus(), alpha_beta(1, 0)),
-    "alpha 2, beta 1": (AlphaBeta(2, 1), alpha_beta(2, 1)),
-    "alpha 0.5, beta -0.5": (AlphaBeta(0.5, -0.5), alpha_beta(0.5, -0.5)),
+    "epsilon": (Epsilon(0.1), partial(oracle.epsilon, e=0.1)),
+    "alpha 2, beta 1": (AlphaBeta(2, 1), partial(oracle.alpha_beta, alpha=2, beta=1)),
+    "alpha 0, beta 1": (
+        AlphaBeta(0, 1, conserve=False),
+        partial(oracle.alpha_beta, alpha=0, beta=1),
+    ),
+}
+
+RULES: Table = {
+    **bias_modes(BIASED),
+    "alpha 0.5, beta -0.5": (
+        AlphaBeta(0.5, -0.5),
+        partial(oracle.alpha_beta, alpha=0.5, beta=-0.5),
+    ),
+    "alpha 1, beta 1": (
+        AlphaBeta(1, 1, conserve=False),
+        partial(oracle.alpha_beta, alpha=1, beta=1),
+    ),
+    "gamma 0": (Gamma(0), oracle.zero),
+    "w square": (WSquare(), oracle.w_square),
+    "power 2": (Power(2, 0.1), partial(oracle.power, p=2, e=0.1)),
+    "power 3": (Power(3, 0.1), partial(oracle.power, p=3, e=0.1)),
     "flat": (Flat(), oracle.flat),
     "gradient": (Gradient(), oracle.gradient),
 }
@@ -106,15 +154,18 @@ def test_rules_follow_their_papers_on_every_linear_layer(name, non_negative):
         assert_agrees(run(known.graph, rule, known.x, vanishes=False), known, formula)
 
 
+@pytest.mark.parametrize("non_negative", [False, True], ids=["signed", "non-negative"])
 @pytest.mark.parametrize("name", LAYERS)
-def test_z_plus_is_the_same_behind_a_relu_where_it_takes_a_cheaper_way(name):
-    known = case(name, non_negative=False, closed=True)
-    made = run(known.graph, ZPlus(), known.x)
-    (node,) = linear_nodes(made.program.graph)
-    assert node.facts.closed
-    expected = known.back(known.shares(alpha_beta(1, 0)), known.relevance * known.y)
-    assert_close(made.back(known.relevance, "ratio")[0], expected)
-    assert_close(made.back(known.relevance * known.y)[0], expected)
+def test_rules_are_the_same_behind_a_relu_where_they_take_a_cheaper_way(name, non_negative):
+    known = case(name, non_negative=non_negative, closed=True)
+    for rule, formula in bias_modes(CHEAPER).values():
+        made = run(known.graph, rule, known.x)
+        (node,) = linear_nodes(made.program.graph)
+        assert node.facts.closed
+        expected = known.back(known.shares(formula), known.relevance * known.y)
+        for start, form in ((known.relevance, "ratio"), (known.relevance * known.y, "R")):
+            assert_close(made.back(start, form)[0], expected)
+            assert made.imbalance <= ledger.TOLERANCE["float64"]
 
 
 def bounds(

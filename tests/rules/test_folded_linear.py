@@ -5,6 +5,7 @@ A gate leaves the layer linear in m x, m = 1[s x + t > 0], with weights `s_i w_i
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import keras
 import numpy as np
@@ -16,15 +17,41 @@ from linear_layers import float64, lazy, randomized
 
 from lrpkeras import ledger
 from lrpkeras.graph.nodes import Gate, Linear
-from lrpkeras.rules import AlphaBeta, Box, Epsilon, Flat, Gradient, Rule, Zero, ZPlus
+from lrpkeras.rules import (
+    AlphaBeta,
+    Box,
+    Epsilon,
+    Flat,
+    Gamma,
+    Gradient,
+    Power,
+    Rule,
+    WSquare,
+    Zero,
+    ZPlus,
+)
 
 RULES: dict[str, tuple[Rule, Callable]] = {
     "zero": (Zero(), oracle.zero),
     "epsilon": (Epsilon(0.1), lambda d, x: oracle.epsilon(d, x, 0.1)),
     "z+": (ZPlus(), lambda d, x: oracle.alpha_beta(d, x, 1, 0)),
     "alpha 2, beta 1": (AlphaBeta(2, 1), lambda d, x: oracle.alpha_beta(d, x, 2, 1)),
+    "gamma": (Gamma(0.5), lambda d, x: oracle.gamma(d, x, 0.5)),
+    "w square": (WSquare(), oracle.w_square),
+    "power": (Power(3, 0.1), lambda d, x: oracle.power(d, x, 3, 0.1)),
     "gradient": (Gradient(), oracle.gradient),
 }
+for mode in ("ignore", "distribute"):
+    RULES |= {
+        f"zero, {mode}": (Zero(bias=mode), partial(oracle.zero, bias=mode)),
+        f"epsilon, {mode}": (Epsilon(0.1, bias=mode), partial(oracle.epsilon, e=0.1, bias=mode)),
+        f"z+, {mode}": (ZPlus(bias=mode), partial(oracle.alpha_beta, alpha=1, beta=0, bias=mode)),
+        f"alpha-beta, {mode}": (
+            AlphaBeta(2, 1, bias=mode),
+            partial(oracle.alpha_beta, alpha=2, beta=1, bias=mode),
+        ),
+        f"gamma, {mode}": (Gamma(0.5, bias=mode), partial(oracle.gamma, g=0.5, bias=mode)),
+    }
 
 # What stands between the normalization (and its ReLU) and the end; the last layer is linear.
 BEHIND: dict[str, tuple[list[Callable], tuple[int, ...]]] = {
@@ -111,8 +138,8 @@ def gated(parts: dict, x: np.ndarray) -> tuple[oracle.Dense, np.ndarray]:
     scale = through(before)(np.broadcast_to(s, (1, *x.shape)))[0]
     plain = oracle.dense_of(end, carried.shape)
     shift = through(before)((opened * t)[None])[0].ravel()
-    dense = oracle.Dense(scale.ravel()[:, None] * plain.w, plain.b + shift @ plain.w)
-    return dense, carried
+    w, b = scale.ravel()[:, None] * plain.w, plain.b + shift @ plain.w
+    return oracle.Dense(w, b, plain.w), carried
 
 
 @pytest.mark.parametrize(("name", "positive"), places(BEHIND))
@@ -169,6 +196,8 @@ def test_rules_behind_a_folded_normalization_see_one_linear_map(name, positive):
     (node,) = linear_nodes(graph)
     assert isinstance(node, Linear)
     dense = oracle.dense_of(through([parts["norm"], *parts["path"]]), parts["shape"])
+    windows = oracle.dense_of(through(parts["path"]), parts["shape"]).w
+    dense = oracle.Dense(dense.w, dense.b, windows)
     x = samples(parts["shape"], positive)
     relevance = np.random.default_rng(3).normal(0, 1, (1, *model(x).shape))
     for rule, formula in RULES.values():

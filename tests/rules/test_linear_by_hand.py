@@ -5,10 +5,23 @@ import numpy as np
 import oracle
 import pytest
 from explained import assert_close, rewritten, run
-from linear_layers import float64
+from linear_layers import float64, randomized
 
 from lrpkeras import Analyzer, presets
-from lrpkeras.rules import AlphaBeta, Box, Epsilon, Flat, Gradient, Rule, Zero, ZPlus
+from lrpkeras.rules.bias import MODES
+from lrpkeras.rules import (
+    AlphaBeta,
+    Box,
+    Epsilon,
+    Flat,
+    Gamma,
+    Gradient,
+    Power,
+    Rule,
+    WSquare,
+    Zero,
+    ZPlus,
+)
 
 
 def neuron(w, b=None, *, relu=False, dtype="float64") -> keras.Model:
@@ -40,6 +53,9 @@ BIAS_ALONE = ([1, 1], [2], [0, 0])
 # Messages 3, 1 and -2, bias of either sign: z = 3, z = 1.
 BIAS_ABOVE = ([3, 1, 2], [1], [1, 1, -1])
 BIAS_BELOW = ([3, 1, 2], [-1], [1, 1, -1])
+# Messages 1 and -4: z = -3; a bias of 5 turns its sign.
+BELOW = ([1, -4], None, [1, 1])
+TURNED = ([1, -4], [5], [1, 1])
 
 BY_HAND = {
     "zero, z = 0": (Zero(), CANCELLED, [0, 0], {"zero sum": 1}),
@@ -87,7 +103,95 @@ BY_HAND = {
     # Low -1: messages (1 + 1) 3, (1 + 1) 1, (-1 + 1) 2; the bias cancels.
     "box, signed": (Box(-1, 1), BIAS_BELOW, [0.75, 0.25, 0], {}),
     "gradient": (Gradient(), BIAS_BELOW, [3, 1, 2], {"design": -5}),
+    # z = 3, positive messages and bias 4 + 1: over 3 + 5.
+    "gamma, bias above": (Gamma(1), BIAS_ABOVE, [0.75, 0.25, -0.25], {"bias": 0.25}),
+    "gamma, bias below": (Gamma(1), BIAS_BELOW, [1.2, 0.4, -0.4], {"bias": -0.2}),
+    "gamma, z = 0 counts as positive": (Gamma(1), CANCELLED, [2, -1], {}),
+    "gamma, bias alone": (Gamma(1), BIAS_ALONE, [0, 0], {"bias": 1}),
+    "gamma 0 is zero": (Gamma(0), BIAS_ABOVE, [1, 1 / 3, -2 / 3], {"bias": 1 / 3}),
+    # z = -3, negative messages -4: over -3 - 4.
+    "gamma, z < 0": (Gamma(1), BELOW, [-1 / 7, 8 / 7], {}),
+    # The positive ones, 1: over -3 + 1.
+    "gamma, z < 0, positive only": (Gamma(1, positive_only=True), BELOW, [-1, 2], {}),
+    "gamma, z turned by the bias": (Gamma(1), TURNED, [0.25, -0.5], {"bias": 1.25}),
+    "gamma, z turned by a bias that is ignored": (
+        Gamma(1, bias="ignore"),
+        TURNED,
+        [-1 / 7, 8 / 7],
+        {},
+    ),
+    "gamma, distributed": (Gamma(1, bias="distribute"), TURNED, [0.875, 0.125], {}),
+    "zero, ignored": (Zero(bias="ignore"), BIAS_ABOVE, [1.5, 0.5, -1], {}),
+    "zero, ignored, bias alone": (Zero(bias="ignore"), BIAS_ALONE, [0, 0], {"zero sum": 1}),
+    "zero, distributed": (Zero(bias="distribute"), BIAS_ABOVE, [10 / 9, 4 / 9, -5 / 9], {}),
+    "zero, distributed, bias alone": (Zero(bias="distribute"), BIAS_ALONE, [0.5, 0.5], {}),
+    "zero, distributed, no bias": (Zero(bias="distribute"), NEGATIVE, [1 / 3, 2 / 3], {}),
+    "epsilon, ignored": (
+        Epsilon(2.0, bias="ignore"),
+        BIAS_ABOVE,
+        [0.75, 0.25, -0.5],
+        {"epsilon": 0.5},
+    ),
+    "epsilon, distributed": (
+        Epsilon(2.0, bias="distribute"),
+        BIAS_ALONE,
+        [0.25, 0.25],
+        {"epsilon": 0.5},
+    ),
+    "z+, ignored": (ZPlus(bias="ignore"), BIAS_ABOVE, [0.75, 0.25, 0], {}),
+    "z+, distributed": (
+        ZPlus(bias="distribute"),
+        BIAS_ABOVE,
+        [0.6 + 0.2 / 3, 0.2 + 0.2 / 3, 0.2 / 3],
+        {},
+    ),
+    "alpha-beta, ignored": (AlphaBeta(2, 1, bias="ignore"), BIAS_BELOW, [1.5, 0.5, -1], {}),
+    "alpha-beta, distributed": (
+        AlphaBeta(2, 1, bias="distribute"),
+        BIAS_BELOW,
+        [1.5 - 1 / 9, 0.5 - 1 / 9, -2 / 3 - 1 / 9],
+        {},
+    ),
+    # 1 - (alpha - beta) is the rule's own doing.
+    "alpha 0, beta 1": (
+        AlphaBeta(0, 1, conserve=False),
+        BIAS_BELOW,
+        [0, 0, -2 / 3],
+        {"bias": -1 / 3, "design": 2},
+    ),
+    "alpha 1, beta 1": (
+        AlphaBeta(1, 1, conserve=False),
+        BIAS_BELOW,
+        [0.75, 0.25, -2 / 3],
+        {"bias": -1 / 3, "design": 1},
+    ),
+    "alpha 1, beta -1": (
+        AlphaBeta(1, -1, conserve=False),
+        BIAS_BELOW,
+        [0.75, 0.25, 2 / 3],
+        {"bias": 1 / 3, "design": -1},
+    ),
+    "alpha 0, beta 0": (AlphaBeta(0, 0, conserve=False), BIAS_BELOW, [0, 0, 0], {"design": 1}),
+    "w square": (WSquare(), BIAS_ABOVE, [9 / 14, 1 / 14, 4 / 14], {}),
+    "w square, bias alone": (WSquare(), BIAS_ALONE, [0.5, 0.5], {}),
+    "w square, no weight": (WSquare(), ([0, 0], [1], [1, 1]), [0, 0], {"zero sum": 1}),
+    # Squares 9, 1, 4 over 14 + 14; cubes 27, 1, -8 over 20 + 2, and their negatives.
+    "power 2": (Power(2, 14.0), BIAS_ABOVE, [9 / 28, 1 / 28, 4 / 28], {"epsilon": 0.5}),
+    "power 3": (Power(3, 2.0), BIAS_ABOVE, [27 / 22, 1 / 22, -8 / 22], {"epsilon": 1 / 11}),
+    "power 3, sum < 0": (
+        Power(3, 2.0),
+        ([-3, -1, -2], [9], [1, 1, -1]),
+        [27 / 22, 1 / 22, -8 / 22],
+        {"epsilon": 1 / 11},
+    ),
+    "power 2, z = 0": (Power(2, 2.0), CANCELLED, [0.25, 0.25], {"epsilon": 0.5}),
 }
+
+# One of each rule, for what all of them promise.
+EVERY_RULE = [
+    *(rule(bias=b) for rule in (Zero, Epsilon, ZPlus, AlphaBeta, Gamma) for b in MODES),
+    *(Gamma(positive_only=True), Flat(), Box(-1, 1), WSquare(), Power(2), Power(3)),
+]
 
 
 @pytest.mark.parametrize("name", BY_HAND)
@@ -103,7 +207,7 @@ def test_relevance_in_is_relevance_out_plus_sinks_in_every_case_by_hand():
         assert sum(relevance) + sum(sinks.values()) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("rule", [Zero(), Epsilon(), ZPlus(), AlphaBeta(2, 1), Flat(), Box(-1, 1)])
+@pytest.mark.parametrize("rule", EVERY_RULE, ids=lambda rule: rule.name)
 def test_a_ratio_to_an_output_of_zero_is_no_relevance(rule):
     w, b, x = CANCELLED
     assert back(neuron(w, b), rule, x, 1.0, "ratio") == ([0, 0], {})
@@ -124,6 +228,34 @@ def test_z_plus_keeps_tiny_positive_messages_beside_huge_negative_ones(rule):
     positive = np.array([got[0], got[1], lost["bias"]]) / rule.alpha
     assert positive == pytest.approx([0.2, 0.6, 0.2], rel=1e-6)
     assert got[2] == pytest.approx(-rule.beta, rel=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.25, 1e8])
+def test_gamma_keeps_tiny_positive_messages_beside_huge_negative_ones(gamma):
+    # Messages 1e-3, 3e-3 and -1e4, and as much the other way round: z < 0 and z > 0.
+    w, x = [1e-3, -3e-3, 1e4], [1, -1, -1]
+    for sign in (1, -1):
+        model = neuron(np.multiply(w, sign), dtype="float32")
+        for rule in (Gamma(gamma), Gamma(gamma, positive_only=True)):
+            got, _ = back(model, rule, x)
+            messages = sign * np.multiply(w, x)
+            positive = rule.positive_only or sign == -1
+            raised = messages + gamma * messages * ((messages > 0) == positive)
+            assert got == pytest.approx(raised / raised.sum(), rel=3e-6)
+
+
+@pytest.mark.parametrize("rule", [ZPlus(bias="ignore"), Gamma(1e8, True, bias="ignore")])
+def test_positive_parts_are_exact_where_only_an_ignored_bias_opens_a_relu(rule):
+    # z = 1e4 > 0, but without the bias -1e4: half sums would lose the 4e-3 that is positive.
+    model = neuron([1e-3, -3e-3, 1e4], 2e4, relu=True, dtype="float32")
+    got, _ = back(model, rule, [1, -1, -1], 1e-4, "ratio")
+    messages = np.array([1e-3, 3e-3, -1e4])
+    raised = (
+        np.maximum(messages, 0)
+        if isinstance(rule, ZPlus)
+        else (messages + 1e8 * np.maximum(messages, 0))
+    )
+    assert got == pytest.approx(raised / raised.sum(), rel=3e-6)
 
 
 def test_z_plus_gives_nothing_where_a_relu_closes_huge_negative_sums():
@@ -149,9 +281,14 @@ def test_z_plus_is_exact_in_float32_where_a_relu_leaves_a_small_rest_of_large_su
 def test_relevance_of_a_tiny_output_stays_finite_in_float32():
     # Below 1e-38, where 1 / z overflows: a dead normalization leaves such numbers.
     model = neuron([1e-20, 1e-20], dtype="float32")
-    for rule in (Zero(), Epsilon(), ZPlus(), AlphaBeta(2, 1), Flat(), Box(-1, 1)):
+    for rule in EVERY_RULE:
         got, _ = back(model, rule, [1e-20, 1e-20])
         assert np.isfinite(got).all()
+
+
+def test_weights_whose_squares_underflow_still_give_shares():
+    got, _ = back(neuron([3e-30, 4e-30], dtype="float32"), WSquare(), [1, 1])
+    assert got == pytest.approx([0.36, 0.64], rel=1e-6)
 
 
 def test_flat_loses_what_an_output_without_inputs_has_and_calls_it_padding():
@@ -163,6 +300,33 @@ def test_flat_loses_what_an_output_without_inputs_has_and_calls_it_padding():
     got = made.back(np.array([1.0, 10.0, 100.0, 1000.0]).reshape(1, 1, 4, 1))[0]
     assert got.ravel().tolist() == [1, 100]
     assert made.sinks == {"padding": 1010}
+
+
+@pytest.mark.parametrize("rule", [Zero, ZPlus, Gamma])
+def test_a_bias_is_distributed_to_no_input_where_none_reaches_its_output(rule):
+    with float64():
+        x = keras.Input((2, 1), dtype="float64")
+        layer = keras.layers.Conv1DTranspose(1, 1, strides=2)
+        model = keras.Model(x, layer(x))
+    layer.set_weights([np.full((1, 1, 1), 2.0), np.ones(1)])
+    made = run(rewritten(model), rule(bias="distribute"), np.ones((1, 2, 1)), vanishes=False)
+    got = made.back(np.array([1.0, 10.0, 100.0, 1000.0]).reshape(1, 1, 4, 1))[0]
+    assert got.ravel() == pytest.approx([1, 100])
+    assert made.sinks == pytest.approx({"padding": 1010})
+
+
+@pytest.mark.parametrize("rule", [Zero(bias="distribute"), WSquare(), Flat()])
+def test_rules_that_count_inputs_take_images_of_any_size(rule):
+    x = np.random.default_rng(0).normal(size=(2, 5, 4, 2))
+    maps = []
+    for shape in ((5, 4, 2), (None, None, 2)):
+        with float64():
+            inputs = keras.Input(shape, dtype="float64")
+            layer = keras.layers.Conv2D(3, 3, strides=2, padding="same")
+            model = randomized(keras.Model(inputs, layer(inputs)))
+        made = run(rewritten(model), rule, x, vanishes=False)
+        maps.append(made.back(np.ones((1, *made.output.shape)))[0])
+    assert_close(maps[1], maps[0], 1e-14)
 
 
 def test_the_analyzers_check_says_where_relevance_went():

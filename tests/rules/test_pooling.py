@@ -10,7 +10,7 @@ from keras import layers
 from linear_layers import float64
 
 from lrpkeras import ledger
-from lrpkeras.rules import Flat, Proportional, Winner
+from lrpkeras.rules import Flat, Proportional, Ties, Winner
 
 # Rank, window, stride, padding, size: overlapping windows, gaps, a rest, more padding than needed.
 GEOMETRIES = [
@@ -60,8 +60,16 @@ def winner(values: list[float]) -> list[float]:
 
 
 def proportional(values: list[float]) -> list[float]:
-    total = sum(values)
+    """By what each contributes; by magnitude where the sum cancels."""
+    total, size = sum(values), sum(map(abs, values))
+    if abs(total) < 1e-6 * size:
+        return [abs(v) / size for v in values]
     return [v / total if total != 0 else 0.0 for v in values]
+
+
+def ties(values: list[float]) -> list[float]:
+    won = [v == max(values) for v in values]
+    return [float(each) / sum(won) for each in won]
 
 
 def flat(values: list[float]) -> list[float]:
@@ -70,7 +78,9 @@ def flat(values: list[float]) -> list[float]:
 
 RULES = {
     "winner": ("max", Winner(), winner),
+    "ties": ("max", Ties(), ties),
     "proportional": ("average", Proportional(), proportional),
+    "proportional max": ("max", Proportional(), proportional),
     "flat": ("average", Flat(), flat),
 }
 
@@ -183,11 +193,16 @@ def test_the_winner_takes_it_all(name):
     assert got.ravel().tolist() == expected
 
 
-def test_an_average_over_values_that_cancel_loses_its_relevance_to_the_zero_sum():
+@pytest.mark.parametrize(
+    ("delta", "expected", "sinks"),
+    [(1e-6, [5, 5, 5, 15], {}), (0.0, [0, 0, 5, 15], {"zero sum": 10})],
+)
+def test_an_average_over_values_that_cancel_is_shared_by_magnitude(delta, expected, sinks):
     with float64():
         layer = layers.AveragePooling1D(2)
     model = model_of(layer, (4, 1))
-    made = run(rewritten(model), {}, np.array([[[1.0], [-1.0], [1.0], [3.0]]]), vanishes=False)
+    x, rule = np.array([[[1.0], [-1.0], [1.0], [3.0]]]), {"AveragePool": Proportional(delta)}
+    made = run(rewritten(model), rule, x, vanishes=False)
     got = made.back(np.array([[[[10.0], [20.0]]]]))[0]
-    assert got.ravel().tolist() == [0, 0, 5, 15]
-    assert made.sinks == {"zero sum": 10}
+    assert got.ravel().tolist() == expected
+    assert made.sinks == sinks
