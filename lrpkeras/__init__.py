@@ -6,7 +6,8 @@ from lrpkeras.canonize.keras_model import fold_batch_norm
 from lrpkeras.errors import LrpError
 from lrpkeras.explanation import Explanation
 from lrpkeras.graph.lower import register_layer
-from lrpkeras.presets import Preset
+from lrpkeras.presets import Preset, register_preset
+from lrpkeras.rules.registry import register_rule
 
 __version__ = "0.1.0"
 
@@ -21,5 +22,7 @@ __all__ = [
     "plot",
     "presets",
     "register_layer",
+    "register_preset",
+    "register_rule",
     "rules",
 ]

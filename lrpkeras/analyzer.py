@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import keras
 import numpy as np
 
-from lrpkeras import backend, ledger, presets, serialize, summary, targets
+from lrpkeras import backend, conditions, ledger, presets, summary, targets
 from lrpkeras.canonize import canonize, select_output
 from lrpkeras.errors import InputError, RuleError, TargetError, near_misses
 from lrpkeras.explainer import Explainer, check_finite
@@ -27,6 +27,7 @@ from lrpkeras.inputs import Intake
 from lrpkeras.loading import load_model
 from lrpkeras.options import Options
 from lrpkeras.presets import Preset
+from lrpkeras.presets import config as serialize
 from lrpkeras.propagate import Forward, Program
 from lrpkeras.rules import Relevance, Rule
 
@@ -105,7 +106,9 @@ class Analyzer:
         self._base = presets.named(preset, self.options.input_range)
         self.preset = self._base.with_overrides(self._overrides).with_bias(self.options.bias)
         graph = self._rewritten()
-        assigned = self.preset.assign(graph, required=len(self._overrides))
+        matches = self.preset.match(graph, required=len(self._overrides))
+        self._why = {name: match.why for name, match in matches.items()}
+        assigned = {name: match.rule for name, match in matches.items()}
         vanishes = initial != "unit" and self.preset.seed == "relevance"
         self._program = Program(graph, assigned, vanishes=vanishes)
         if verify:
@@ -172,6 +175,7 @@ class Analyzer:
         *,
         batch_size: int = 32,
         layers: str | Sequence[str] | None = None,
+        condition: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         verbose: str | int = "auto",
     ) -> Explanation:
         """Explain a data set in batches.
@@ -187,15 +191,56 @@ class Analyzer:
             Samples at a time; a dataset brings its own.
         layers
             Names (or globs) of layers whose outputs' relevance is wanted too.
+        condition
+            `{layer: channels}`: only relevance that flows through these channels of the layer's
+            output goes on to the inputs [Achtibat et al. 2023]. Channels are an int, ints, a
+            boolean mask, or a float for each channel that multiplies its relevance. Of several
+            layers all must be passed. A list of such dicts runs on one forward pass (ten at a
+            time): results get an axis for the conditions behind that of the targets,
+            `(batch, conditions, ...)` or `(batch, k, conditions, ...)`.
         verbose
             1 shows a progress bar, 0 none; "auto" shows it where there is more than one batch.
 
         Returns
         -------
         NumPy arrays in an `Explanation`.
+
+        Raises
+        ------
+        InputError, TargetError, RuleError
+            If the data, target or condition, or a layer's name does not fit.
+
+        Notes
+        -----
+        Conditions over all channels of a layer add up to the map without condition, less what
+        flows past the layer (by a skip connection, say), of which nothing counts. This needs rules
+        that are linear in relevance: "deconvnet" and "guided_backprop" are not, nor is `Relative`
+        where it rescales residual branches, and layers within these are refused.
+
+        Examples
+        --------
+        >>> import lrpkeras, numpy as np, keras
+        >>> model = keras.Sequential(
+        ...     [
+        ...         keras.Input((6, 6, 1)),
+        ...         keras.layers.Conv2D(4, 3, activation="relu", name="conv"),
+        ...         keras.layers.Flatten(),
+        ...         keras.layers.Dense(3),
+        ...     ]
+        ... )
+        >>> analyzer = lrpkeras.Analyzer(model, preset="epsilon")
+        >>> images = np.ones((2, 6, 6, 1), "float32")
+        >>> analyzer.explain(images, condition={"conv": [0, 2]}).relevance.shape
+        (2, 6, 6, 1)
+        >>> each = [{"conv": channel} for channel in range(4)]
+        >>> analyzer.explain(images, condition=each).relevance.shape
+        (2, 4, 6, 6, 1)
         """
         batch_size = _positive(batch_size)
         nodes = self._layer_nodes(layers)
+        conditioned = conditions.parse(
+            condition, self._program, lambda name: self._nodes_named(name, "condition: ")
+        )
         dataset = backend.is_dataset(x)
         arrays = None if dataset else self._checked(x)
         number = None if arrays is None else arrays[0].shape[0]
@@ -208,14 +253,18 @@ class Analyzer:
         for batch, start in self._batches(x if dataset else arrays, batch_size, dataset):
             like = batch if dataset else x
             flat = self._checked(batch) if dataset else batch
-            result = self._explainer.run(flat, parsed, start, tuple(nodes.values()), batch_size)
+            result = self._explainer.run(
+                flat, parsed, start, tuple(nodes.values()), batch_size, conditioned
+            )
             check_finite(result["relevance"])
             parts.append(keras.tree.map_structure(backend.to_numpy, result))
             if bar is not None:
                 bar.add(1)
         if not parts:
             raise InputError("The dataset is empty: there is no sample to explain.")
-        return self._gathered(parts, like, nodes)
+        explanation = self._gathered(parts, like, nodes)
+        record = None if conditioned is None else conditioned.record
+        return dataclasses.replace(explanation, condition=record)
 
     def _batches(self, data: Any, batch_size: int, dataset: bool) -> Iterator[tuple[Any, int]]:
         start = 0
@@ -247,25 +296,36 @@ class Analyzer:
 
     def _layer_nodes(self, layers: str | Sequence[str] | None) -> dict[str, str]:
         """Look up layer names and globs: layer name -> node."""
-        graph = self.graph
         wanted = (layers,) if isinstance(layers, str) else layers if layers is not None else ()
         if not isinstance(wanted, Sequence) or not all(isinstance(name, str) for name in wanted):
             raise RuleError(f"layers={layers!r}: give a layer's name or glob, or a list of them.")
+        return {
+            name: node
+            for pattern in wanted
+            for name, node in self._nodes_named(pattern, "layers=").items()
+        }
+
+    def _nodes_named(self, pattern: str, what: str) -> dict[str, str]:
+        """Look up a name or glob: layer name -> node; `what` begins the error."""
+        graph = self.graph
         known = {**{name: name for name in graph.nodes}, **graph.places}
-        found: dict[str, str] = {}
-        for pattern in wanted:
-            names = fnmatch.filter(graph.places, pattern) or fnmatch.filter(known, pattern)
-            if not names:
-                merged = [node.name for node in graph if pattern in node.layers]
-                hint = f"; it was merged into {merged[0]!r}" if merged else ""
-                hint = hint or near_misses(pattern, known)
-                raise RuleError(f"layers={pattern!r} names no layer of this model{hint}.")
-            found |= {name: known[name] for name in names}
-        return found
+        names = fnmatch.filter(graph.places, pattern) or fnmatch.filter(known, pattern)
+        if not names:
+            merged = [node.name for node in graph if pattern in node.layers]
+            hint = f"; it was merged into {merged[0]!r}" if merged else ""
+            hint = hint or near_misses(pattern, known)
+            raise RuleError(f"{what}{pattern!r} names no layer of this model{hint}.")
+        return {name: known[name] for name in names}
 
     def summary(self, print_fn: Any = None) -> str:
-        """Print (or hand to `print_fn`) and return one line per node: kind, shape, rule, notes."""
-        text = summary.summary(self._program, self.preset.name)
+        """Print (or hand to `print_fn`) and return one line per node.
+
+        Name, kind, output shape, rule, why it got that rule (the entry of `rules` or of the preset
+        that matched first, or the default of its kind), and notes of what was rewritten.
+        """
+        program = self._program
+        rules = {name: program.rules[name] for name in program.reached if name in program.rules}
+        text = summary.summary(self.graph, rules, self._why, self.preset.name)
         (print_fn or print)(text)
         return text
 

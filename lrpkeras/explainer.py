@@ -10,16 +10,17 @@ import keras
 from keras import ops
 
 from lrpkeras import backend, targets
+from lrpkeras.conditions import Conditions, Ways
 from lrpkeras.errors import LrpError
 from lrpkeras.inputs import Intake
 from lrpkeras.presets import Preset
-from lrpkeras.propagate import Forward, Program, last_denominator
+from lrpkeras.propagate import Forward, Program, Sieve, last_denominator
 from lrpkeras.rules import Relevance
 from lrpkeras.targets import Mode, Target
 
 Array = Any
 
-# Classes explained at once: relevance of so many is held in memory together.
+# Classes (times conditions) explained at once: relevance of so many is held in memory together.
 CHUNK = 10
 
 
@@ -67,6 +68,7 @@ class Explainer:
         start: int,
         layers: tuple[str, ...],
         batch_size: int = 0,
+        conditions: Conditions | None = None,
     ) -> dict[str, Any]:
         """Explain one batch.
 
@@ -81,6 +83,8 @@ class Explainer:
         batch_size
             The size of the other batches: XLA, which compiles for each size anew, gets a smaller
             one filled up.
+        conditions
+            Through which channels relevance flows.
 
         Returns
         -------
@@ -88,13 +92,34 @@ class Explainer:
         """
         inputs = self.converted(arrays)
         values = self.values(inputs, target, start)
+        parts = [None] if conditions is None else conditions.chunks(max(1, CHUNK // target.k))
+        axis = 2 if target.several else 1
+        return _chained(
+            [self._targets(inputs, target, values, layers, batch_size, part) for part in parts],
+            axis,
+            ("relevance", "layers"),
+        )
+
+    def _targets(
+        self,
+        inputs: list[Array],
+        target: Target,
+        values: Any,
+        layers: tuple[str, ...],
+        batch_size: int,
+        conditions: Conditions | None,
+    ) -> dict[str, Any]:
+        """Explain all targets of one batch under a few conditions."""
+        ways, masks = (None, None) if conditions is None else (conditions.ways, conditions.arrays)
+        parts = [values]
         if target.mode == "index" and target.k > CHUNK:
             parts = [values[:, i : i + CHUNK] for i in range(0, target.k, CHUNK)]
-            functions = (self.function("index", part.shape[1], layers, True) for part in parts)
-            pairs = zip(functions, parts, strict=True)
-            return _chained([_call(function, inputs, part, batch_size) for function, part in pairs])
-        function = self.function(target.mode, target.k, layers, target.several)
-        return _call(function, inputs, values, batch_size)
+        results = []
+        for part in parts:
+            k = part.shape[1] if target.mode == "index" else 1
+            function = self.function(target.mode, k, layers, target.several, ways)
+            results.append(_call(function, inputs, part, batch_size, masks))
+        return _chained(results, 1, ("relevance", "layers", "target"))
 
     def converted(self, arrays: Sequence[Array]) -> list[Array]:
         """Return arrays as tensors of the type that is computed in."""
@@ -112,46 +137,65 @@ class Explainer:
         return targets.answer(target.values, output)
 
     def function(
-        self, mode: str = "winner", k: int = 1, layers: tuple[str, ...] = (), several: bool = False
+        self,
+        mode: str = "winner",
+        k: int = 1,
+        layers: tuple[str, ...] = (),
+        several: bool = False,
+        ways: Ways | None = None,
     ) -> backend.Compiled:
-        """Return the compiled function for one kind of target; each is made once."""
-        key = (mode, k, layers, several)
+        """Return the compiled function for one kind of target and condition; each is made once."""
+        key = (mode, k, layers, several, ways)
         with self._lock:
             if key not in self._compiled:
                 function = self._forward
                 if mode != "output":
-                    function = self._traceable(mode, layers, _batch_first if several else _only)
+                    function = self._traceable(mode, k, layers, several, ways)
                 self._compiled[key] = backend.compile(
-                    function, self._signature(mode, k), jit_compile=self._jit_compile
+                    function, self._signature(mode, k, ways), jit_compile=self._jit_compile
                 )
             return self._compiled[key]
 
-    def _signature(self, mode: str, k: int) -> list[Any]:
+    def _signature(self, mode: str, k: int, ways: Ways | None) -> list[Any]:
         dtype = self._intake.dtype
         signature: list[Any] = [[backend.Spec(shape, dtype) for shape in self._intake.shapes]]
         if mode == "index":
             signature.append(backend.Spec((None, k), "int32"))
         elif mode == "array":
             signature.append(backend.Spec(self.output_shape, dtype))
+        if ways is not None:
+            sizes = ways.sizes(self.program.graph)
+            signature.append([backend.Spec((ways.count, size), dtype) for size in sizes])
         return signature
 
     def _forward(self, inputs: list[Array]) -> Array:
         return self.program.forward(inputs).values[self.program.graph.outputs[-1]]
 
     def _traceable(
-        self, mode: Any, layers: tuple[str, ...], arranged: Callable[[Array], Array]
+        self, mode: Any, k: int, layers: tuple[str, ...], several: bool, ways: Ways | None
     ) -> Callable[..., dict[str, Any]]:
-        def explain(inputs: list[Array], values: Array = None) -> dict[str, Any]:
+        targets_first = _batch_first if several else _only
+
+        def arranged(relevance: Array) -> Array:
+            if ways is None:
+                return targets_first(relevance)
+            return ways.arranged(relevance, k, several)
+
+        def explain(inputs: list[Array], *given: Any) -> dict[str, Any]:
             forward = self.program.forward(inputs)
-            start, classes = self.start(forward, mode, values)
-            relevance, hidden = self.program.backward(forward, start, layers)
+            start, classes = self.start(forward, mode, None if mode == "winner" else given[0])
+            sieve = Sieve()
+            if ways is not None:
+                start = start.with_array(ways.starts(start.array))
+                sieve = ways.sieve(self.program, given[-1], k)
+            relevance, hidden = self.program.backward(forward, start, layers, sieve=sieve)
             if self._preset.times_input:
                 relevance = [r * x for r, x in zip(relevance, inputs, strict=True)]
             return {
                 "relevance": [arranged(r) for r in relevance],
                 "layers": {name: arranged(r) for name, r in hidden.items()},
                 "output": forward.values[self.program.graph.outputs[-1]],
-                "target": arranged(ops.transpose(classes)),
+                "target": targets_first(ops.transpose(classes)),
             }
 
         return explain
@@ -181,14 +225,21 @@ def check_finite(relevance: Sequence[Array]) -> None:
         )
 
 
-def _call(function: backend.Compiled, inputs: list[Array], values: Any, batch_size: int) -> dict:
+def _call(
+    function: backend.Compiled,
+    inputs: list[Array],
+    values: Any,
+    batch_size: int,
+    masks: list[Array] | None,
+) -> dict[str, Any]:
     """Call a compiled function on a batch, filled up to `batch_size` where XLA compiles."""
     count = int(inputs[0].shape[0])
     held = [] if values is None else [backend.constant(values)]
+    last = [] if masks is None else [masks]
     if not function.jit_compile or count >= batch_size:
-        return dict(function(inputs, *held))
+        return dict(function(inputs, *held, *last))
     filled = [_filled(array, batch_size) for array in (*inputs, *held)]
-    result = function(filled[: len(inputs)], *filled[len(inputs) :])
+    result = function(filled[: len(inputs)], *filled[len(inputs) :], *last)
     return dict(keras.tree.map_structure(lambda array: array[:count], result))
 
 
@@ -208,18 +259,13 @@ def _only(relevance: Array) -> Array:
     return ops.squeeze(relevance, 0)
 
 
-def _chained(chunks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Put the target axes of several results together."""
-    first = chunks[0]
-    return {
-        "relevance": [
-            ops.concatenate([c["relevance"][i] for c in chunks], axis=1)
-            for i in range(len(first["relevance"]))
-        ],
-        "layers": {
-            name: ops.concatenate([c["layers"][name] for c in chunks], axis=1)
-            for name in first["layers"]
-        },
-        "output": first["output"],
-        "target": ops.concatenate([c["target"] for c in chunks], axis=1),
-    }
+def _chained(chunks: list[dict[str, Any]], axis: int, keys: Sequence[str]) -> dict[str, Any]:
+    """Put several results together along an axis that those called `keys` have."""
+    if len(chunks) == 1:
+        return chunks[0]
+
+    def joined(*arrays: Array) -> Array:
+        return ops.concatenate(arrays, axis=axis)
+
+    together = {key: keras.tree.map_structure(joined, *(c[key] for c in chunks)) for key in keys}
+    return {**chunks[0], **together}

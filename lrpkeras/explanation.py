@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 
 from lrpkeras import plot as plotting
+from lrpkeras.conditions import Channels, Condition
 from lrpkeras.errors import InputError
 from lrpkeras.plot.arrays import repeated
 
@@ -31,12 +33,16 @@ class Explanation:
         Class numbers `(samples,)`, or `(samples, k)`; -1 where relevance started from an array.
     layers
         Relevance at the outputs of hidden layers, by name.
+    condition
+        Through which channels of which layers the relevance has flowed; of a tuple of conditions
+        the relevance has an axis, `(samples, conditions, ...)` or `(samples, k, conditions, ...)`.
     """
 
     relevance: Any
     output: np.ndarray
     target: np.ndarray
     layers: dict[str, np.ndarray] = field(default_factory=dict)
+    condition: Condition | tuple[Condition, ...] | None = None
 
     def __repr__(self) -> str:
         parts = {
@@ -44,6 +50,7 @@ class Explanation:
             "output": self.output.shape,
             "target": _first(self.target.tolist()),
             **({"layers": _first(list(self.layers))} if self.layers else {}),
+            **({"condition": self._shown_conditions()} if self.condition is not None else {}),
         }
         return f"Explanation({', '.join(f'{name}={part}' for name, part in parts.items())})"
 
@@ -54,9 +61,9 @@ class Explanation:
         labels: Sequence[str] | Mapping[int, str] | None = None,
         **options: Any,
     ) -> plotting.Drawn:
-        """Draw the heatmaps, titled with class and logit.
+        """Draw the heatmaps, titled with class and logit, and with the condition if there is one.
 
-        The maps of several targets of one sample stand side by side.
+        The maps of several targets and conditions of one sample stand side by side.
 
         Parameters
         ----------
@@ -84,16 +91,15 @@ class Explanation:
         return plotting.heatmap(relevance, photos, **options)
 
     def _maps(self) -> np.ndarray:
-        """Return relevance `(samples * targets, height, width, channels)`."""
+        """Return relevance `(samples * targets * conditions, height, width, channels)`."""
         relevance = self.relevance
         if not isinstance(relevance, np.ndarray):
             raise InputError(
                 "plot() draws one input's relevance: hand the array that you want to "
                 "lrpkeras.plot.heatmap."
             )
-        maps = relevance
-        if self.target.ndim == 2:
-            maps = relevance.reshape(-1, *relevance.shape[2:])
+        several = (self.target.ndim == 2) + isinstance(self.condition, tuple)
+        maps = relevance.reshape(-1, *relevance.shape[1 + several :])
         maps = maps[..., None] if maps.ndim == 3 else maps
         if maps.ndim != 4:
             raise InputError(
@@ -105,20 +111,38 @@ class Explanation:
     def _titles(self, times: int, labels: Sequence[str] | Mapping[int, str] | None) -> list[str]:
         if labels is not None and not isinstance(labels, Mapping):
             labels = _checked(labels, self.output.shape[-1])
+        conditions = self._conditions()
+        targets = np.repeat(self.target.reshape(-1), len(conditions))
         outputs = np.repeat(self.output, times, axis=0)
-        targets = self.target.reshape(-1)
-        return [_title(int(t), row, labels) for t, row in zip(targets, outputs, strict=True)]
+        below = [_words(condition) for condition in conditions] * (len(targets) // len(conditions))
+        names = [_title(int(t), row, labels) for t, row in zip(targets, outputs, strict=True)]
+        pairs = zip(names, below, strict=True)
+        return ["\n".join(part for part in pair if part) for pair in pairs]
+
+    def _conditions(self) -> tuple[Condition, ...]:
+        """Return the conditions; where there is none, one that names no layer."""
+        if isinstance(self.condition, tuple):
+            return self.condition
+        return ({} if self.condition is None else self.condition,)
+
+    def _shown_conditions(self) -> str:
+        words = [_words(condition) for condition in self._conditions()]
+        return _first(words) if isinstance(self.condition, tuple) else repr(words[0])
 
     def save(self, path: str | os.PathLike) -> None:
         """Write all arrays to a NumPy `.npz` file.
 
         The arrays are named `relevance`, `output`, `target` and `layers/NAME`; of several inputs
-        `relevance/0`, ... or, where they came as a dict, `relevance/KEY`.
+        `relevance/0`, ... or, where they came as a dict, `relevance/KEY`. A condition is there as
+        JSON text, `condition`: `{layer: [channel numbers, or a factor for each channel]}` or a list
+        of such.
         """
         flat = keras.tree.flatten_with_path(self.relevance)
         named = {"/".join(map(str, ("relevance", *path))): array for path, array in flat}
         hidden = {f"layers/{name}": array for name, array in self.layers.items()}
         arrays: dict[str, Any] = {**named, "output": self.output, "target": self.target, **hidden}
+        if self.condition is not None:
+            arrays["condition"] = np.array(json.dumps(self.condition, default=np.ndarray.tolist))
         np.savez_compressed(os.fspath(path), **arrays)
 
 
@@ -135,6 +159,18 @@ def _first(values: Sequence[Any]) -> str:
     """Return the first of a list, and how many there are in all."""
     shown = ", ".join(map(repr, values[:SHOWN]))
     return f"[{shown}, ... ({len(values)})]" if len(values) > SHOWN else f"[{shown}]"
+
+
+def _words(condition: Condition) -> str:
+    """Return a condition as a title: "conv1: 3, 5 & conv2: factors"."""
+    return " & ".join(f"{layer}: {_named(channels)}" for layer, channels in condition.items())
+
+
+def _named(channels: Channels) -> str:
+    if isinstance(channels, np.ndarray):
+        return "factors"
+    shown = ", ".join(map(str, channels[:SHOWN]))
+    return f"{shown}, ... ({len(channels)})" if len(channels) > SHOWN else shown
 
 
 def _checked(labels: Any, count: int) -> Sequence[str]:

@@ -7,7 +7,7 @@ target is computed once for all k.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keras import ops
@@ -18,7 +18,7 @@ from lrpkeras.graph.blocks import Block, Edge, blocks
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Input, Linear, Node, Sum
 from lrpkeras.rules import Relative, Relevance, Rule, Vanishing
-from lrpkeras.rules.relevance import added, settled
+from lrpkeras.rules.relevance import added, per_sample, settled
 from lrpkeras.rules.residual import Rescaling, Residual
 
 Array = Any
@@ -35,6 +35,38 @@ class Forward:
     def output(self, graph: Graph) -> Array:
         """The value that is explained."""
         return self.values[graph.outputs[0]]
+
+
+@dataclass(frozen=True)
+class Sieve:
+    """What a condition lets through of relevance on its way back.
+
+    Attributes
+    ----------
+    masks
+        By node, what relevance of its output is multiplied by: broadcasts to `(k, batch, ...)`.
+    ways
+        By edge, what relevance that goes along it is multiplied by, `(k,)`; None for nothing at
+        all. Other edges are open.
+    """
+
+    masks: Mapping[str, Array] = field(default_factory=dict)
+    ways: Mapping[Edge, Array | None] = field(default_factory=dict)
+
+    def at(self, name: str, relevance: Relevance) -> Relevance:
+        """Return what remains of relevance of a node's output."""
+        mask = self.masks.get(name)
+        return relevance if mask is None else relevance.with_array(relevance.array * mask)
+
+    def along(self, edge: Edge, part: Relevance | None) -> Relevance | None:
+        """Return what remains of relevance that a node sends to one of its inputs."""
+        if part is None or edge not in self.ways:
+            return part
+        factors = self.ways[edge]
+        if factors is None:
+            return None
+        factors = ops.expand_dims(ops.cast(factors, part.array.dtype), 1)
+        return part.with_array(part.array * per_sample(factors, part.array))
 
 
 class Program:
@@ -55,7 +87,8 @@ class Program:
         self.reached = _reached(graph, self.rules)
         self._start = Vanishing(vanishes)
         self.graph = _with_closed(graph, self.rules, self.reached, self._start)
-        self.blocks = _residual_blocks(self.graph, self.rules, self.reached)
+        self.edges = _edges(self.graph, self.rules, self.reached)
+        self.blocks = _residual_blocks(self.graph, self.rules, self.edges)
         self.prepared = self._hold(prepare(self.graph, self.rules, self.reached))
 
     def _hold(self, arrays: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[str, Array]]:
@@ -114,6 +147,7 @@ class Program:
         start: Relevance,
         layers: Sequence[str] = (),
         observe: Observer | None = None,
+        sieve: Sieve = Sieve(),
     ) -> tuple[list[Array], dict[str, Array]]:
         """Send relevance back from the output.
 
@@ -127,6 +161,8 @@ class Program:
             Names of nodes whose outputs' relevance is wanted too.
         observe
             Called with each node, rule, state, relevance of its output and of its inputs.
+        sieve
+            What is let through; relevance of `layers` is what remains there.
 
         Returns
         -------
@@ -145,6 +181,7 @@ class Program:
             relevance = added(list(parts.values()), value)
             if node.name in self.blocks:
                 relevance = _rescaled(residual, node, parts, value, observe)
+            relevance = sieve.at(node.name, relevance)
             if node.name in layers or isinstance(node, Input):
                 arrived[node.name] = settled(relevance, value, start.absolute(values[output]))
             if isinstance(node, Input):
@@ -153,7 +190,8 @@ class Program:
             back = _propagated(rule, state, relevance)
             if observe is not None:
                 observe(node, rule, state, relevance, back)
-            for number, (name, part) in enumerate(zip(node.inputs, back, strict=False)):
+            for number, (name, sent) in enumerate(zip(node.inputs, back, strict=False)):
+                part = sieve.along((node.name, number), sent)
                 if part is not None:
                     waiting.setdefault(name, {})[node.name, number] = part
                     residual.leave((node.name, number), part, values[name])
@@ -185,19 +223,21 @@ def _rescaled(
     return relevance
 
 
-def _residual_blocks(
-    graph: Graph, rules: Mapping[str, Rule], reached: set[str]
-) -> dict[str, tuple[Block, ...]]:
-    """Return the residual blocks whose sums are passed by `Relative`."""
-    sums = [n.name for n in graph if isinstance(n, Sum) and isinstance(rules.get(n.name), Relative)]
-    if not sums:
-        return {}
-    edges = {
+def _edges(graph: Graph, rules: Mapping[str, Rule], reached: set[str]) -> dict[str, list[int]]:
+    """Return, for every node that relevance reaches, the numbers of the inputs that get some."""
+    return {
         node.name: [number for number, gets in enumerate(rules[node.name].reaches(node)) if gets]
         for node in graph
         if node.name in reached and node.name in rules
     }
-    return blocks(graph, edges, [name for name in sums if name in reached])
+
+
+def _residual_blocks(
+    graph: Graph, rules: Mapping[str, Rule], edges: Mapping[str, list[int]]
+) -> dict[str, tuple[Block, ...]]:
+    """Return the residual blocks whose sums are passed by `Relative`."""
+    sums = [n.name for n in graph if isinstance(n, Sum) and isinstance(rules.get(n.name), Relative)]
+    return blocks(graph, edges, [name for name in sums if name in edges]) if sums else {}
 
 
 def _none(start: Relevance, value: Array) -> Array:

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Linear, Node
-from lrpkeras.propagate import Program
+from lrpkeras.rules import Rule
 
-HEADER = ("node", "kind", "output shape", "rule", "notes")
+HEADER = ("node", "kind", "output shape", "rule", "why", "notes")
 
 
-def summary(program: Program, preset: str) -> str:
-    """Return the table that `Analyzer.summary` prints."""
-    rows = [HEADER, *(_row(program, node) for node in program.graph)]
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+def summary(graph: Graph, rules: Mapping[str, Rule], why: Mapping[str, str], preset: str) -> str:
+    """Return the table that `Analyzer.summary` prints.
+
+    Parameters
+    ----------
+    graph
+        A canonized graph.
+    rules
+        The rule of every node that relevance reaches.
+    why
+        What gave each node its rule.
+    preset
+        The preset's name.
+    """
+    rows = [HEADER, *(_row(node, rules, why) for node in graph)]
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
     lines = [
-        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[4]]).rstrip()
+        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[5]]).rstrip()
         for row in rows
     ]
     rule = "-" * max(map(len, lines))
-    return "\n".join([f"preset {preset}", lines[0], rule, *lines[1:], rule, *_notes(program.graph)])
+    return "\n".join([f"preset {preset}", lines[0], rule, *lines[1:], rule, *_notes(graph)])
 
 
-def _row(program: Program, node: Node) -> tuple[str, ...]:
-    rule = program.rules.get(node.name)
-    got = rule.name if rule is not None and node.name in program.reached else "-"
+def _row(node: Node, rules: Mapping[str, Rule], why: Mapping[str, str]) -> tuple[str, ...]:
+    rule = rules.get(node.name)
+    got = ("-", "") if rule is None else (rule.name, why.get(node.name, ""))
     shape = "(" + ", ".join("None" if n is None else str(n) for n in node.shape) + ")"
-    return node.name, _kind(node), shape, got, "; ".join(dict.fromkeys(node.notes))
+    return node.name, _kind(node), shape, *got, "; ".join(dict.fromkeys(node.notes))
 
 
 def _kind(node: Node) -> str:

@@ -36,27 +36,28 @@ def model():
 
 
 # Lines as wide as the widest row.
-RULE = "-" * 105
+RULE = "-" * 130
 CONV1 = "padding of pad absorbed; bn1 folded"
+BN = "not folded: add (Sum) reads it"
 TABLE = f"""\
 preset epsilon_plus_flat
-node             kind                output shape     rule            notes
+node             kind                output shape     rule            why                      notes
 {RULE}
 image            Input               (None, 6, 6, 3)  -
-conv1            Linear Convolution  (None, 6, 6, 4)  Flat()          {CONV1}
-relu1            Activation relu     (None, 6, 6, 4)  Pass()
-relu1:fork       Fork                (None, 6, 6, 4)  Adjoint()
-block/conv       Linear Convolution  (None, 6, 6, 4)  ZPlus()
-block/conv:relu  Activation relu     (None, 6, 6, 4)  Pass()
-block/bn         Affine              (None, 6, 6, 4)  ZPlus()         not folded: add (Sum) reads it
-add              Sum                 (None, 6, 6, 4)  Proportional()
-relu2            Gate relu           (None, 6, 6, 4)  Pass()          gate of bn2
+conv1            Linear Convolution  (None, 6, 6, 4)  Flat()          preset: 'first'          {CONV1}
+relu1            Activation relu     (None, 6, 6, 4)  Pass()          default for Activation
+relu1:fork       Fork                (None, 6, 6, 4)  Adjoint()       default for Fork
+block/conv       Linear Convolution  (None, 6, 6, 4)  ZPlus()         preset: 'conv'
+block/conv:relu  Activation relu     (None, 6, 6, 4)  Pass()          default for Activation
+block/bn         Affine              (None, 6, 6, 4)  ZPlus()         preset: 'conv'           {BN}
+add              Sum                 (None, 6, 6, 4)  Proportional()  default for Sum
+relu2            Gate relu           (None, 6, 6, 4)  Pass()          default for Gate         gate of bn2
 relu2:shift      Shift               (None, 6, 6, 4)  -
-conv2            Linear Convolution  (None, 4, 4, 5)  ZPlus()         bn2 folded
-max              MaxPool             (None, 2, 2, 5)  Winner()
-mean             AveragePool         (None, 1, 1, 5)  Proportional()
-flat             Route Reshape       (None, 5)        Adjoint()
-head             Linear Dense        (None, 3)        Epsilon()
+conv2            Linear Convolution  (None, 4, 4, 5)  ZPlus()         preset: 'conv'           bn2 folded
+max              MaxPool             (None, 2, 2, 5)  Winner()        default for MaxPool
+mean             AveragePool         (None, 1, 1, 5)  Proportional()  default for AveragePool
+flat             Route Reshape       (None, 5)        Adjoint()       default for Route
+head             Linear Dense        (None, 3)        Epsilon()       preset: 'dense'
 {RULE}
 15 nodes, 4 of them linear
 dropped, doing nothing in prediction: drop
@@ -87,7 +88,9 @@ def test_the_table_shows_the_rules_that_nodes_got(model):
     for name, rule in analyzer.rules.items():
         assert rule.name in rows[name]
     assert "AlphaBeta()" in rows["block/conv"]
+    assert "rules: 'block/*'" in rows["block/conv"]
     assert "Epsilon()" in rows["conv2"]
+    assert "preset: '*'" in rows["conv2"]
 
 
 def test_columns_are_aligned(model):

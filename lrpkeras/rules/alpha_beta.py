@@ -96,10 +96,10 @@ class AlphaBeta(BiasRule):
     ) -> tuple[Array, Linearized]:
         if not self._sums_parts(node):
             return super().evaluate(node, prepared, inputs)
-        parts = self._parts(node, prepared, inputs[0])
+        plus, minus = (_part(node, prepared, inputs[0], pair) for pair in KERNELS)
         bias = node.bias_tensor(inputs, prepared)
-        output = parts[0] + parts[1] if bias is None else parts[0] + parts[1] + bias
-        return output, self._linearized(node, prepared, inputs, output, parts)
+        output = plus + minus if bias is None else plus + minus + bias
+        return output, self._linearized(node, prepared, inputs, output, (plus, minus))
 
     def linearize(
         self, node: Weighted, prepared: Prepared, inputs: tuple[Array, ...], output: Array

@@ -48,7 +48,7 @@ def prepare(node: Linear | Affine) -> dict[str, Array]:
     arrays: dict[str, Any] = {"ones": form.kernel.astype(node.kernel.dtype)}
     shape = node.facts.input_shapes[0]
     if None not in shape[1:] and not isinstance(node, Affine):
-        sizes = [1, *shape[1:]]
+        sizes: list[Any] = [1, *shape[1:]]
         if form.width is not None:
             sizes[node.operation.channel_axis] = form.width
         dtype = str(node.kernel.dtype)

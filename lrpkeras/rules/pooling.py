@@ -132,6 +132,14 @@ class Window:
     cancelled: Array | None
 
 
+def _averaging(node: Pool) -> AveragePool:
+    """Return the average pool of the same windows."""
+    if isinstance(node, AveragePool):
+        return node
+    fields = {field.name: getattr(node, field.name) for field in dataclasses.fields(node)}
+    return AveragePool(**fields)
+
+
 @dataclass(frozen=True)
 class PoolShare(Rule):
     """`Proportional` for pooling: `R_i = sum_j x_i / sum_window(x) R_j`.
@@ -146,11 +154,8 @@ class PoolShare(Rule):
     def linearize(
         self, node: Pool, prepared: Prepared, inputs: tuple[Array, ...], output: Array
     ) -> Window:
-        x, mean, average = inputs[0], output, node
-        if not isinstance(node, AveragePool):
-            fields = {field.name: getattr(node, field.name) for field in dataclasses.fields(node)}
-            average = AveragePool(**fields)
-            mean = average.compute(inputs, {})
+        x, average = inputs[0], _averaging(node)
+        mean = output if average is node else average.compute(inputs, {})
         if not node.facts.signed or self.delta == 0:
             return Window(average, x, output, mean, None, None)
         magnitude = average.compute((ops.absolute(x),), {})

@@ -2,13 +2,12 @@
 
 import keras
 import numpy as np
-import oracle
 import pytest
 from explained import assert_close, rewritten, run
 from linear_layers import float64, randomized
+from neuron import EVERY_RULE, back, neuron
 
 from lrpkeras import Analyzer, presets
-from lrpkeras.rules.bias import MODES
 from lrpkeras.rules import (
     AlphaBeta,
     Box,
@@ -17,32 +16,10 @@ from lrpkeras.rules import (
     Gamma,
     Gradient,
     Power,
-    Rule,
     WSquare,
     Zero,
     ZPlus,
 )
-
-
-def neuron(w, b=None, *, relu=False, dtype="float64") -> keras.Model:
-    """A dense layer with the weights `w`, one output for each column."""
-    w = np.array(w, "float64").reshape(len(w), -1)
-    with float64():
-        layer = keras.layers.Dense(w.shape[1], use_bias=b is not None, dtype=dtype)
-        x = keras.Input((len(w),), dtype=dtype)
-        y = layer(x)
-        model = keras.Model(x, keras.layers.ReLU(dtype=dtype)(y) if relu else y)
-    layer.set_weights([w] if b is None else [w, np.atleast_1d(b)])
-    return model
-
-
-def back(model: keras.Model, rule: Rule, x, relevance=1.0, form="R") -> tuple[list, dict]:
-    """Relevance of the inputs for one sample and relevance put in; and what the sinks took."""
-    made = run(rewritten(model), rule, np.array([x]), vanishes=form == "ratio")
-    start = np.full((1, 1, model.output_shape[-1]), relevance)
-    (got,) = made.back(start, form)
-    return got[0, 0].tolist(), made.sinks
-
 
 # Messages 1 and -1 cancel: z = 0.
 CANCELLED = ([1, -1], None, [1, 1])
@@ -187,12 +164,6 @@ BY_HAND = {
     "power 2, z = 0": (Power(2, 2.0), CANCELLED, [0.25, 0.25], {"epsilon": 0.5}),
 }
 
-# One of each rule, for what all of them promise.
-EVERY_RULE = [
-    *(rule(bias=b) for rule in (Zero, Epsilon, ZPlus, AlphaBeta, Gamma) for b in MODES),
-    *(Gamma(positive_only=True), Flat(), Box(-1, 1), WSquare(), Power(2), Power(3)),
-]
-
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_shares_and_sinks_worked_out_by_hand(name):
@@ -218,77 +189,6 @@ def test_a_negative_bias_stays_out_of_the_positive_denominator(rule):
     # z = 1 - 0.05 - 0.9 = 0.05. With all of b in the denominator, 1 / (1 - 0.9) of it would be 0.5.
     got, _ = back(neuron([1, -1], -0.9), rule, [1, 0.05], 1.0, "ratio")
     assert got == pytest.approx([0.05, 0], abs=1e-12)
-
-
-@pytest.mark.parametrize("rule", [ZPlus(), AlphaBeta(1, 0), AlphaBeta(2, 1)])
-def test_z_plus_keeps_tiny_positive_messages_beside_huge_negative_ones(rule):
-    # In float32 half of (z + sum |x w|) is 0 here, or off by 100 %: 1e4 swallows 1e-3.
-    model = neuron([1e-3, -3e-3, 1e4], 1e-3, dtype="float32")
-    got, lost = back(model, rule, [1, -1, -1])
-    positive = np.array([got[0], got[1], lost["bias"]]) / rule.alpha
-    assert positive == pytest.approx([0.2, 0.6, 0.2], rel=1e-6)
-    assert got[2] == pytest.approx(-rule.beta, rel=1e-6)
-
-
-@pytest.mark.parametrize("gamma", [0.25, 1e8])
-def test_gamma_keeps_tiny_positive_messages_beside_huge_negative_ones(gamma):
-    # Messages 1e-3, 3e-3 and -1e4, and as much the other way round: z < 0 and z > 0.
-    w, x = [1e-3, -3e-3, 1e4], [1, -1, -1]
-    for sign in (1, -1):
-        model = neuron(np.multiply(w, sign), dtype="float32")
-        for rule in (Gamma(gamma), Gamma(gamma, positive_only=True)):
-            got, _ = back(model, rule, x)
-            messages = sign * np.multiply(w, x)
-            positive = rule.positive_only or sign == -1
-            raised = messages + gamma * messages * ((messages > 0) == positive)
-            assert got == pytest.approx(raised / raised.sum(), rel=3e-6)
-
-
-@pytest.mark.parametrize("rule", [ZPlus(bias="ignore"), Gamma(1e8, True, bias="ignore")])
-def test_positive_parts_are_exact_where_only_an_ignored_bias_opens_a_relu(rule):
-    # z = 1e4 > 0, but without the bias -1e4: half sums would lose the 4e-3 that is positive.
-    model = neuron([1e-3, -3e-3, 1e4], 2e4, relu=True, dtype="float32")
-    got, _ = back(model, rule, [1, -1, -1], 1e-4, "ratio")
-    messages = np.array([1e-3, 3e-3, -1e4])
-    raised = (
-        np.maximum(messages, 0)
-        if isinstance(rule, ZPlus)
-        else (messages + 1e8 * np.maximum(messages, 0))
-    )
-    assert got == pytest.approx(raised / raised.sum(), rel=3e-6)
-
-
-def test_z_plus_gives_nothing_where_a_relu_closes_huge_negative_sums():
-    model = neuron([1e-3, 3e-3, 1e4], relu=True, dtype="float32")
-    assert back(model, ZPlus(), [1, 1, -1], 1.0, "ratio")[0] == [0, 0, 0]
-
-
-def test_z_plus_is_exact_in_float32_where_a_relu_leaves_a_small_rest_of_large_sums():
-    # Messages of a thousand that leave z around one: the worst case for the cheaper way, in which
-    # the positive sum is half of z and all magnitudes. Float32 has seven digits; it may lose one.
-    rng = np.random.default_rng(0)
-    w, x = rng.normal(0, 30, (50, 20)), rng.normal(0, 30, 50)
-    bias = rng.uniform(-1, 2, 20) - x @ w
-    model = neuron(w, bias, relu=True, dtype="float32")
-    got, _ = back(model, ZPlus(), x, 1.0, "ratio")
-    dense = oracle.Dense(w.astype("float32"), bias.astype("float32"))
-    z = np.maximum(model(x[None].astype("float32"))[0].numpy(), 0)
-    assert 0 < (z > 0).sum() < 20
-    expected = oracle.alpha_beta(dense, x.astype("float32"), 1, 0) @ z
-    assert_close(np.array(got), expected, 1e-6)
-
-
-def test_relevance_of_a_tiny_output_stays_finite_in_float32():
-    # Below 1e-38, where 1 / z overflows: a dead normalization leaves such numbers.
-    model = neuron([1e-20, 1e-20], dtype="float32")
-    for rule in EVERY_RULE:
-        got, _ = back(model, rule, [1e-20, 1e-20])
-        assert np.isfinite(got).all()
-
-
-def test_weights_whose_squares_underflow_still_give_shares():
-    got, _ = back(neuron([3e-30, 4e-30], dtype="float32"), WSquare(), [1, 1])
-    assert got == pytest.approx([0.36, 0.64], rel=1e-6)
 
 
 def test_flat_loses_what_an_output_without_inputs_has_and_calls_it_padding():

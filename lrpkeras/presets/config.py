@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from lrpkeras import rules as rule_classes
 from lrpkeras.errors import RuleError
 from lrpkeras.matching import Where
-from lrpkeras.presets import Entry, Preset
+from lrpkeras.presets.preset import Entry, Preset
 from lrpkeras.rules import Rule
+from lrpkeras.rules.registry import find
 
 
 def preset_to_config(preset: Preset) -> dict[str, Any]:
@@ -72,9 +75,50 @@ def _rule_to_config(rule: Rule) -> dict[str, Any]:
 
 def _rule_from_config(config: Mapping[str, Any]) -> Rule:
     parameters = dict(config)
-    name = parameters.pop("rule")
-    found = getattr(rule_classes, name, None)
-    if found is None or not (isinstance(found, type) and issubclass(found, Rule)):
-        raise RuleError(f"The rule {name!r} is not known here.")
+    found = find(parameters.pop("rule"))
     arrays = {k: np.asarray(v) if isinstance(v, list) else v for k, v in parameters.items()}
-    return found(**arrays)
+    try:
+        return found(**arrays)
+    except TypeError:
+        raise RuleError(
+            f"The rule {found.__name__} takes no parameters {sorted(parameters)}: the "
+            "configuration is of another version."
+        ) from None
+
+
+def to_json(preset: Preset, path: str | os.PathLike | None = None) -> str:
+    """Return a preset as JSON text, and write it to a file if a path is given.
+
+    Examples
+    --------
+    >>> from lrpkeras import presets
+    >>> text = presets.to_json(presets.get("epsilon_plus_flat"))
+    >>> presets.from_json(text) == presets.get("epsilon_plus_flat")
+    True
+    """
+    text = json.dumps(preset_to_config(preset), indent=2)
+    if path is not None:
+        Path(path).write_text(text + "\n", encoding="utf-8")
+    return text
+
+
+def from_json(source: str | os.PathLike) -> Preset:
+    """Return the preset that JSON text, or a file of it, describes.
+
+    Raises
+    ------
+    RuleError
+        If it is no JSON, describes no preset, or names a rule or layer class that is not known.
+    """
+    try:
+        described = isinstance(source, str) and source.lstrip().startswith("{")
+        text = str(source) if described else Path(source).read_text(encoding="utf-8")
+        config = json.loads(text)
+        return preset_from_config(config)
+    except OSError as error:
+        raise RuleError(f"The preset file {str(source)!r} cannot be read: {error}") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RuleError(
+            f"This describes no preset ({type(error).__name__}: {error}); it is what "
+            "presets.to_json returns."
+        ) from None

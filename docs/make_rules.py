@@ -1,0 +1,223 @@
+"""Write `docs/rules.md` and its pictures: every rule, explained and shown on the same images.
+
+    python docs/make_rules.py
+
+The text of a rule is its docstring; what it conserves, when to use it and what it costs is the
+table here. The pictures are of the network that ships with lrpkeras.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import lrpkeras
+from lrpkeras import Preset, plot, rules
+from lrpkeras.datasets import shapes, shapes_classes, shapes_model
+
+HERE = Path(__file__).parent
+IMAGES, SEED, CLIP = 4, 0, 99.5
+FORWARD = "one forward and one adjoint pass (F + F)"
+SPLIT = "2F + F, the cost of z+"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a reader wants to know besides the formula."""
+
+    conserves: str
+    when: str
+    cost: str
+    # Entries of a preset that show the rule on the shipped network; None: it has no such node.
+    shown: tuple | None = None
+    gradient: bool = False
+
+
+def everywhere(rule: rules.Rule) -> tuple:
+    return (("*", rule),)
+
+
+def beside(where: str, rule: rules.Rule) -> tuple:
+    """The rule at one kind of node, the default preset elsewhere."""
+    return ((where, rule), *lrpkeras.presets.get("epsilon_plus_flat").entries)
+
+
+def gradients(rule: rules.Rule) -> tuple:
+    return (("Activation", rule), ("*", rules.Gradient()))
+
+
+ABOUT: dict[str, About] = {
+    "Zero": About(
+        "all but the biases' shares and dead outputs",
+        "to compare with input x gradient, which it equals on ReLU networks; noisy on deep ones",
+        FORWARD,
+        (("*", rules.Zero()), ("Sum", rules.Proportional(delta=0.0))),
+    ),
+    "Epsilon": About(
+        "all but the biases' shares and what epsilon takes",
+        "dense layers near the output; a larger epsilon takes out weak, contradictory evidence",
+        FORWARD,
+        everywhere(rules.Epsilon()),
+    ),
+    "Gamma": About(
+        "all but the biases' shares",
+        "convolutions, as a dial from Zero (0) to z+ (infinity): less noise, still signed",
+        "2F + F behind a ReLU and for inputs that are never negative, else 2F + 2F",
+        everywhere(rules.Gamma()),
+    ),
+    "AlphaBeta": About(
+        "all but the biases' shares and one-signed sums, for alpha - beta = 1",
+        "convolutions, where evidence against the class shall be seen: alpha 2, beta 1",
+        "2F + 2F",
+        everywhere(rules.AlphaBeta()),
+    ),
+    "ZPlus": About(
+        "all but the positive biases' shares and sums without a positive part",
+        "convolutions, for smooth and purely positive maps",
+        "2F + F, 2F + 2F for signed inputs",
+        everywhere(rules.ZPlus()),
+    ),
+    "Box": About(
+        "all",
+        "the first layer, where inputs have known bounds, as pixels do",
+        "one extra pass of that layer",
+        beside("first", rules.Box(0.0, 1.0)),
+    ),
+    "Flat": About(
+        "all",
+        "the first layer, for maps that do not hang on the values of pixels",
+        "sums over channels and a box filter: next to nothing",
+        beside("first", rules.Flat()),
+    ),
+    "WSquare": About(
+        "all but outputs without weights",
+        "the first layer, for inputs without bounds",
+        "F; the denominators are constants",
+        beside("first", rules.WSquare()),
+    ),
+    "Power": About(
+        "all but what epsilon takes",
+        "to study how far large messages shall outweigh small ones",
+        "2F + F",
+        everywhere(rules.Power()),
+    ),
+    "Relative": About(
+        "nothing by number: a map is true up to a factor",
+        "where a map shall have no denominators and no parameters; for ranking pixels",
+        FORWARD,
+        everywhere(rules.Relative()),
+    ),
+    "Identity": About(
+        "all",
+        "normalizations that are left unfolded (the papers' baseline)",
+        "nothing",
+    ),
+    "Gradient": About(
+        "nothing: it is no decomposition",
+        "as a baseline, and under Guided and Deconv",
+        FORWARD,
+        everywhere(rules.Gradient()),
+        gradient=True,
+    ),
+    "Abs": About(
+        "all but the shift's share",
+        "batch normalizations that are left unfolded",
+        "elementwise",
+    ),
+    "Winner": About("all", "max pooling and maxima of inputs: the default", "as a gradient"),
+    "Ties": About(
+        "all", "max pooling where equal maxima are common, as after a ReLU", "a pass over the window"
+    ),
+    "Proportional": About(
+        "all but sums that are zero",
+        "average pooling and residual sums: the default. A larger `delta` tames sums that cancel",
+        "elementwise; one extra pooling for max pooling",
+        beside("Sum", rules.Proportional(delta=0.1)),
+    ),
+    "Equal": About(
+        "all", "sums whose terms shall count alike", "elementwise", beside("Sum", rules.Equal())
+    ),
+    "Signal": About("all", "gates: the default where one factor is sigmoid-like", "nothing"),
+    "Uniform": About("all", "products without a gate", "elementwise"),
+    "Pass": About("all", "activations: the default", "nothing"),
+    "Guided": About(
+        "nothing: it is no decomposition",
+        "to compare with guided backpropagation; it looks sharp whatever the network has learned",
+        FORWARD,
+        gradients(rules.Guided()),
+        gradient=True,
+    ),
+    "Deconv": About(
+        "nothing: it is no decomposition",
+        "to compare with the deconvolutional network",
+        FORWARD,
+        gradients(rules.Deconv()),
+        gradient=True,
+    ),
+    "Taylor": About(
+        "what the first-order expansion holds of each neuron",
+        "smooth activations, where passing relevance ignores saturation",
+        "elementwise",
+        beside("Activation", rules.Taylor()),
+    ),
+    "Adjoint": About("all but padding", "whatever moves values: the default", "nothing"),
+}
+
+
+def pages() -> str:
+    """Return the page; write the pictures beside it."""
+    names = [name for name in rules.__all__ if name in ABOUT]
+    head = [
+        "# The rules",
+        "",
+        "Generated by `python docs/make_rules.py`. F is the cost of one forward pass; costs are in",
+        "multiply-adds of convolutions and matrix products. The pictures show four generated images",
+        "and the network that ships with lrpkeras; red speaks for the class, blue against it.",
+        "",
+        "| rule | for | conserves |",
+        "|---|---|---|",
+    ]
+    head += [
+        f"| [`{name}`](#{name.lower()}) | {_kinds(name)} | {ABOUT[name].conserves} |"
+        for name in names
+    ]
+    return "\n".join([*head, "", *(section(name) for name in names)])
+
+
+def _kinds(name: str) -> str:
+    return ", ".join(kind.__name__ for kind in getattr(rules, name).kinds)
+
+
+def section(name: str) -> str:
+    """Return the text of one rule, with its picture if it has one."""
+    about, rule = ABOUT[name], getattr(rules, name)
+    lines = [f"## {name}", "", "```text", f"{name}{inspect.signature(rule)}", "```", ""]
+    lines += ["```text", inspect.getdoc(rule) or "", "```", ""]
+    lines += [f"- **For** {_kinds(name)} nodes.", f"- **Conserves** {about.conserves}."]
+    lines += [f"- **When**: {about.when}.", f"- **Cost**: {about.cost}.", ""]
+    if about.shown is not None:
+        draw(name, about)
+        lines += [f"![Four images explained with {name}](images/rules/{name.lower()}.png)", ""]
+    return "\n".join(lines)
+
+
+def draw(name: str, about: About) -> None:
+    """Write the rule's picture: the images, their maps, and one colour scale."""
+    data = shapes(IMAGES, SEED)
+    preset = Preset(about.shown, name, seed="gradient" if about.gradient else "relevance")
+    analyzer = lrpkeras.Analyzer(shapes_model(), preset, input_range=(0, 1))
+    explanation = analyzer.explain(data.images, verbose=0)
+    maps = np.asarray(explanation.relevance)
+    titles = [shapes_classes[target] for target in explanation.target]
+    figure, _ = plot.grid({name: maps}, data.images, titles=titles, clip=CLIP)
+    figure.set_size_inches(figure.get_size_inches() * 0.5)
+    folder = HERE / "images" / "rules"
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / f"{name.lower()}.png", dpi=70, bbox_inches="tight", pad_inches=0.05)
+
+
+if __name__ == "__main__":
+    (HERE / "rules.md").write_text(pages())
