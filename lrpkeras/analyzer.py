@@ -48,7 +48,11 @@ class Analyzer:
     rules
         Overrides in front of the preset's entries: `{where: rule}`, see `Preset` for *where*.
     batch_norm
-        "fold": folded exactly into the linear layers around [Guillemot et al. 2020].
+        "fold": folded exactly into the linear layers around, through a ReLU as a gate [Guillemot et
+        al. 2020]. "threshold": there as the paper's thresholded ReLU, which cancels large products
+        against the bias: rules that split by sign then lose much relevance. Unfolded, with a rule
+        of their own: "identity": relevance passes unchanged (the papers' baseline); "epsilon":
+        `Epsilon()`; "abs": `Abs()` [Hui & Binder 2019].
     bias
         What becomes of the bias's share in every rule that has the setting, whatever the preset or
         `rules` say: "absorb": it keeps it; "ignore": it is in no denominator; "distribute": it goes
@@ -104,7 +108,11 @@ class Analyzer:
         self.model = load_model(model) if isinstance(model, str | os.PathLike) else model
         self._overrides = presets.as_entries(rules)
         self._base = presets.named(preset, self.options.input_range)
-        self.preset = self._base.with_overrides(self._overrides).with_bias(self.options.bias)
+        self.preset = (
+            self._base.with_overrides(presets.UNFOLDED.get(batch_norm))
+            .with_overrides(self._overrides)
+            .with_bias(self.options.bias)
+        )
         graph = self._rewritten()
         matches = self.preset.match(graph, required=len(self._overrides))
         self._why = {name: match.why for name, match in matches.items()}
@@ -127,7 +135,13 @@ class Analyzer:
     def _rewritten(self) -> Graph:
         read = select_output(keras_reader.read(self.model), self.options.output)
         check_weights(read)
-        graph = canonize(read, contrast=self.options.initial == "contrast")
+        mode = self.options.batch_norm
+        graph = canonize(
+            read,
+            fold=mode not in presets.UNFOLDED,
+            thresholds=mode == "threshold",
+            contrast=self.options.initial == "contrast",
+        )
         return with_facts(graph, self.options.input_range)
 
     @property

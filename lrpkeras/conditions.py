@@ -286,7 +286,10 @@ def _check_flow(program: Program, names: Mapping[str, Any]) -> None:
 
 def _open(program: Program, nodes: Sequence[Sequence[str]]) -> dict[Edge, np.ndarray]:
     """Tell which conditions close an edge, for all edges that some condition closes."""
-    leads = {name: Leads.of(program.graph, program.edges, name) for name in {n for group in nodes for n in group}}
+    leads = {
+        name: Leads.of(program.graph, program.edges, name)
+        for name in {n for group in nodes for n in group}
+    }
     found = {}
     for reader, numbers in program.edges.items():
         for number in numbers:

@@ -10,7 +10,7 @@ from lrpkeras.graph.operations import Dense, Einsum
 
 Where = str | type | tuple[float, float]
 
-POSITIONS = ("first", "last", "conv", "dense")
+POSITIONS = ("first", "last", "conv", "dense", "batch_norm")
 
 
 class Matcher:
@@ -44,6 +44,8 @@ class Matcher:
             return node.name in self.first
         if position == "last":
             return node.name in self.last
+        if position == "batch_norm":
+            return isinstance(node, Affine) and node.batch_norm
         if isinstance(node, Affine):
             return (position == "dense") == (len(node.shape) <= 2)
         if not isinstance(node, Linear):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from lrpkeras.errors import InputError, RuleError
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "batch_norm": ("fold",),
+    "batch_norm": ("fold", "threshold", "identity", "epsilon", "abs"),
     "bias": (None, "absorb", "ignore", "distribute"),
     "initial": ("logit", "unit", "contrast"),
     "precision": (None,),

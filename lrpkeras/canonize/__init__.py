@@ -27,7 +27,9 @@ __all__ = [
 ]
 
 
-def canonize(graph: Graph, *, fold: bool = True, contrast: bool = False) -> Graph:
+def canonize(
+    graph: Graph, *, fold: bool = True, thresholds: bool = False, contrast: bool = False
+) -> Graph:
     """Run every pass, in the order in which each prepares the next.
 
     Parameters
@@ -36,12 +38,14 @@ def canonize(graph: Graph, *, fold: bool = True, contrast: bool = False) -> Grap
         As a reader returns it.
     fold
         Whether batch normalization is folded into linear nodes; otherwise it stays `Affine`.
+    thresholds
+        Whether a normalization in front of a ReLU is folded as a thresholded ReLU, not as a gate.
     contrast
         Whether each logit's lead over the mean of the others is explained, not the logit.
     """
     graph = absorb_padding(strip_head(drop_inert(graph))).sorted()
     if fold:
-        graph = fold_right(fold_left(merge_affine(graph)))
+        graph = fold_right(fold_left(merge_affine(graph)), thresholds=thresholds)
     if contrast:
         graph = contrast_head(graph)
     return add_forks(graph.sorted())

@@ -22,6 +22,7 @@ from lrpkeras.canonize.paths import (
     linear_ends,
 )
 from lrpkeras.canonize.places import layers_at
+from lrpkeras.canonize.threshold import threshold
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.moves import Keep
 from lrpkeras.graph.nodes import Activation, Affine, Gate, Linear, Node, Route, Shift
@@ -36,7 +37,7 @@ class Fold:
     uniform: bool
 
 
-def fold_right(graph: Graph, *, plain: bool = False) -> Graph:
+def fold_right(graph: Graph, *, plain: bool = False, thresholds: bool = False) -> Graph:
     """Return the graph in which normalizations before linear nodes are part of these.
 
     All or nothing: where one consumer cannot take the fold, the normalization stays an `Affine`
@@ -48,6 +49,9 @@ def fold_right(graph: Graph, *, plain: bool = False) -> Graph:
         In topological order.
     plain
         Only folds that a plain layer can hold: no gates, and no bias but a vector.
+    thresholds
+        Through a ReLU fold as a thresholded ReLU (`canonize.threshold`), not as a gate, where all
+        ways lead through it.
     """
     # From the outputs up: where a later one is gone, an earlier one may reach a linear node.
     for node in reversed(list(graph)):
@@ -58,8 +62,18 @@ def fold_right(graph: Graph, *, plain: bool = False) -> Graph:
             if isinstance(folds, str):
                 graph = graph.with_nodes([norm.noted(f"not folded: {folds}")])
             else:
-                graph = _apply(graph, norm, folds)
+                graph = _folded(graph, norm, folds, thresholds)
     return graph
+
+
+def _folded(graph: Graph, norm: Affine, folds: list[Fold], thresholds: bool) -> Graph:
+    swapped = threshold(graph, norm, [fold.path for fold in folds]) if thresholds else None
+    if swapped is None:
+        return _apply(graph, norm, folds)
+    behind = swapped[next(fold.path.gate.name for fold in folds if fold.path.gate is not None)]
+    assert isinstance(behind, Affine)
+    direct = [replace(fold, path=replace(fold.path, gate=None)) for fold in folds]
+    return _apply(swapped, behind, direct)
 
 
 def _folds(norm: Affine, paths: list[Path], plain: bool) -> list[Fold] | str:

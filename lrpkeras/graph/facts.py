@@ -24,6 +24,7 @@ from lrpkeras.graph.nodes import (
     Route,
     Shift,
     Sum,
+    Threshold,
 )
 
 Range = tuple[float, float]
@@ -104,6 +105,7 @@ SIGNS: dict[type[Node], Callable[..., bool]] = {
     Affine: _never,
     Activation: _activation,
     Gate: _all,
+    Threshold: _never,
     Shift: _never,
     MaxPool: _all,
     AveragePool: _all,

@@ -36,6 +36,7 @@ __all__ = [
     "Route",
     "Shift",
     "Sum",
+    "Threshold",
     "as_matrix",
 ]
 
@@ -178,6 +179,32 @@ class Gate(Activation):
 
     def compute(self, inputs: tuple[Array, ...], parameters: Parameters) -> Array:
         return inputs[0] * self.derivative(inputs, parameters)
+
+    def derivative(self, inputs: tuple[Array, ...], parameters: Parameters) -> Array:
+        x = inputs[0]
+        return ops.cast(x * parameters["scale"] + parameters["shift"] > 0, x.dtype)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Threshold(Activation):
+    """`x` where the ReLU behind `scale x + shift` is open, the constant `closed` elsewhere.
+
+    With `closed = -shift / scale` it is `(relu(scale x + shift) - shift) / scale`, the thresholded
+    ReLU of Guillemot et al. 2020, section 3.3.
+    """
+
+    scale: np.ndarray
+    shift: np.ndarray
+    closed: np.ndarray
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        return {"scale": self.scale, "shift": self.shift, "closed": self.closed}
+
+    def compute(self, inputs: tuple[Array, ...], parameters: Parameters) -> Array:
+        x = inputs[0]
+        opened = x * parameters["scale"] + parameters["shift"] > 0
+        return ops.where(opened, x, parameters["closed"] + ops.zeros_like(x))
 
     def derivative(self, inputs: tuple[Array, ...], parameters: Parameters) -> Array:
         x = inputs[0]

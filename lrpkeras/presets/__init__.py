@@ -3,6 +3,7 @@
 # Each family registers its presets when it is imported.
 from lrpkeras.presets import basic, composite, gonzalez, gradients, innvestigate, papers
 from lrpkeras.presets.config import from_json, to_json
+from lrpkeras.presets.papers import UNFOLDED
 from lrpkeras.presets.preset import DEFAULTS, Entry, Match, Preset, as_entries
 from lrpkeras.presets.registry import (
     REGISTRY,
@@ -16,6 +17,7 @@ from lrpkeras.presets.registry import (
 __all__ = [
     "DEFAULTS",
     "REGISTRY",
+    "UNFOLDED",
     "Entry",
     "Match",
     "Preset",

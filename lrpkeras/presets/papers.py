@@ -6,11 +6,18 @@ from typing import Any
 
 from lrpkeras.presets.preset import Entry, Preset
 from lrpkeras.presets.registry import preset
-from lrpkeras.rules import Box, Proportional, Relative, WSquare, ZPlus
+from lrpkeras.rules import Abs, Box, Epsilon, Identity, Proportional, Relative, WSquare, ZPlus
 
 # Deep Taylor decomposition assumes biases of zero or less, whose positive part is zero.
 PLUS: Entry = ("*", ZPlus(bias="ignore"))
 POOLED: tuple[Entry, ...] = (("MaxPool", Proportional()), ("AveragePool", Proportional()))
+
+# What normalizations get that are left unfolded, by the name of the mode.
+UNFOLDED: dict[str, tuple[Entry, ...]] = {
+    "identity": (("batch_norm", Identity()),),
+    "epsilon": (("batch_norm", Epsilon()),),
+    "abs": (("batch_norm", Abs()),),
+}
 
 
 @preset

@@ -33,10 +33,11 @@ class Preset:
     *Where* is a layer-name glob ("block5_*"; names of folded layers count), a Keras layer class, a
     node kind ("Linear", "MaxPool", or its class), a position ("first": the linear nodes reached
     from an input through nothing linear, and the affine nodes in front of them; "last"; "conv";
-    "dense"), or a range of depth `(0.0, 0.3)`, counted over linear nodes from the input. An entry
-    is passed over at nodes of a kind that its rule is not made for, and one that matches no node of
-    a model is no error (one in `Analyzer(rules=...)` is). An affine node that was not
-    folded counts as "conv" or "dense" by its rank, and takes the rule elementwise.
+    "dense"; "batch_norm": normalizations that were not folded), or a range of depth `(0.0, 0.3)`,
+    counted over linear nodes from the input. An entry is passed over at nodes of a kind that its
+    rule is not made for, and one that matches no node of a model is no error (one in
+    `Analyzer(rules=...)` is). An affine node that was not folded counts as "conv" or "dense" by
+    its rank, and takes the rule elementwise.
 
     Attributes
     ----------
