@@ -36,7 +36,10 @@ Under each preset: what it gives the nodes of `keras.applications.VGG16` and `Re
 
 def page() -> str:
     """Return the text of the page."""
-    graphs = {"VGG16": read(keras.applications.VGG16), "ResNet50": read(keras.applications.ResNet50)}
+    graphs = {
+        "VGG16": read(keras.applications.VGG16),
+        "ResNet50": read(keras.applications.ResNet50),
+    }
     parts = [HEAD, *(section(name, graphs) for name in presets.names()), names_of_others()]
     return "\n".join(parts)
 

@@ -176,7 +176,7 @@ def _counted(d: Dense, bias: str) -> list[float]:
 
 
 def _with_bias(d: Dense, bias: str, shares: Matrix, of_bias: Callable[[int], float]) -> Matrix:
-    """Add, where it is distributed, the bias's share in equal parts [Bach et al. 2015, eq. 57]."""
+    """Where the bias is distributed, add its share in equal parts to the inputs of the output."""
     if bias != "distribute":
         return shares
     equal = flat(d, shares)

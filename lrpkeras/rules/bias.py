@@ -23,7 +23,7 @@ class BiasRule(ProductRule):
         "absorb": the bias is in the denominators and keeps its share [Bach et al. 2015]. "ignore":
         it is in none, so that all goes to the inputs. "distribute": it is in the denominators, and
         its share goes in equal parts to the inputs that reach the output, padding not counted
-        [Bach et al. 2015, eq. 57].
+        [Arras et al. 2017, eq. 1 with delta = 1, where epsilon's share goes there, too].
     """
 
     bias: str = field(default="absorb", kw_only=True)

@@ -162,6 +162,26 @@ def test_rules_behind_a_gate_see_the_scaled_weights_and_the_open_shifts(name, po
         assert made.imbalance <= ledger.TOLERANCE["float64"]
 
 
+@pytest.mark.parametrize("name", ["dense", "conv that pads", "transposed"])
+def test_rules_behind_a_gate_take_their_cheaper_ways_where_a_relu_closes(name):
+    model, parts = normalized(name, relu=True, positive=False)
+    closing = keras.Model(model.input, layers.ReLU(dtype="float64")(model.output))
+    graph, x = rewritten(closing), samples(parts["shape"], positive=False)
+    relevance = np.random.default_rng(3).normal(0, 1, (1, *model(x).shape))
+    for key in ("z+", "z+, ignore", "z+, distribute", "gamma", "gamma, ignore"):
+        rule, formula = RULES[key]
+        made = run(graph, rule, x)
+        (node,) = linear_nodes(made.program.graph)
+        assert node.facts.closed
+        assert node.base_kernel is not None
+        got = made.back(relevance, "ratio", layers=(node.inputs[0],))[1][0]
+        for index, sample in enumerate(x):
+            dense, carried = gated(parts, sample)
+            start = relevance[0, index].ravel() * closing(x)[index].numpy().ravel()
+            assert_close(got[index].ravel(), formula(dense, carried.ravel()) @ start)
+        assert made.imbalance <= ledger.TOLERANCE["float64"]
+
+
 @pytest.mark.parametrize("name", UNPOOLED)
 def test_relevance_passes_an_open_gate_unchanged_and_none_comes_through_a_closed_one(name):
     model, parts = normalized(name, relu=True, positive=False)

@@ -30,6 +30,7 @@ Z_PLUS_IGNORED = {
     ("non-negative", "open"): (2, 1),
 }
 PLAIN = dict.fromkeys(GAMMA, (1, 1))
+POWER = dict.fromkeys(GAMMA, (2, 1))
 NEGATIVE_ONLY = {case: (3, 2) if case[0] == "signed" else (2, 1) for case in GAMMA}
 
 
@@ -45,6 +46,8 @@ NEGATIVE_ONLY = {case: (3, 2) if case[0] == "signed" else (2, 1) for case in GAM
         (rules.Epsilon(bias="distribute"), PLAIN),
         (rules.ZPlus(bias="ignore"), Z_PLUS_IGNORED),
         (rules.AlphaBeta(0, 1, conserve=False), NEGATIVE_ONLY),
+        (rules.WSquare(), PLAIN),
+        (rules.Power(), POWER),
     ],
     ids=lambda value: value.name if isinstance(value, rules.Rule) else "",
 )
@@ -62,7 +65,7 @@ def test_a_convolution_takes_what_its_rule_says(rule, table, case):
     work = 6 * 6 * 16 * 9 * 6
     assert multiply_adds.total(function, "Conv2D") == forward * work
     box = multiply_adds.total(function, "Conv2DBackpropInput") - backward * work
-    if rule.bias == "distribute":
+    if getattr(rule, "bias", None) == "distribute":
         # A box filter from one channel to one.
         assert 0 < box <= work / (16 * 6) * 2
     else:
