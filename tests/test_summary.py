@@ -36,27 +36,27 @@ def model():
 
 
 # Lines as wide as the widest row.
-RULE = "-" * 130
+RULE = "-" * 122
 CONV1 = "padding of pad absorbed; bn1 folded"
 BN = "not folded: add (Sum) reads it"
 TABLE = f"""\
 preset epsilon_plus_flat
-node             kind                output shape     rule            why                      notes
+node             kind                output shape     rule            why              notes
 {RULE}
 image            Input               (None, 6, 6, 3)  -
-conv1            Linear Convolution  (None, 6, 6, 4)  Flat()          preset: 'first'          {CONV1}
-relu1            Activation relu     (None, 6, 6, 4)  Pass()          default for Activation
-relu1:fork       Fork                (None, 6, 6, 4)  Adjoint()       default for Fork
+conv1            Linear Convolution  (None, 6, 6, 4)  Flat()          preset: 'first'  {CONV1}
+relu1            Activation relu     (None, 6, 6, 4)  Pass()          default
+relu1:fork       Fork                (None, 6, 6, 4)  Adjoint()       default
 block/conv       Linear Convolution  (None, 6, 6, 4)  ZPlus()         preset: 'conv'
-block/conv:relu  Activation relu     (None, 6, 6, 4)  Pass()          default for Activation
-block/bn         Affine              (None, 6, 6, 4)  ZPlus()         preset: 'conv'           {BN}
-add              Sum                 (None, 6, 6, 4)  Proportional()  default for Sum
-relu2            Gate relu           (None, 6, 6, 4)  Pass()          default for Gate         gate of bn2
+block/conv:relu  Activation relu     (None, 6, 6, 4)  Pass()          default
+block/bn         Affine              (None, 6, 6, 4)  ZPlus()         preset: 'conv'   {BN}
+add              Sum                 (None, 6, 6, 4)  Proportional()  default
+relu2            Gate relu           (None, 6, 6, 4)  Pass()          default          gate of bn2
 relu2:shift      Shift               (None, 6, 6, 4)  -
-conv2            Linear Convolution  (None, 4, 4, 5)  ZPlus()         preset: 'conv'           bn2 folded
-max              MaxPool             (None, 2, 2, 5)  Winner()        default for MaxPool
-mean             AveragePool         (None, 1, 1, 5)  Proportional()  default for AveragePool
-flat             Route Reshape       (None, 5)        Adjoint()       default for Route
+conv2            Linear Convolution  (None, 4, 4, 5)  ZPlus()         preset: 'conv'   bn2 folded
+max              MaxPool             (None, 2, 2, 5)  Winner()        default
+mean             AveragePool         (None, 1, 1, 5)  Proportional()  default
+flat             Route Reshape       (None, 5)        Adjoint()       default
 head             Linear Dense        (None, 3)        Epsilon()       preset: 'dense'
 {RULE}
 15 nodes, 4 of them linear

@@ -117,7 +117,7 @@ class Preset:
                 continue
             index = _first_match(node, self.entries, matches)
             if index is None:
-                found[node.name] = Match(self._default(node), f"default for {node.kind}")
+                found[node.name] = Match(self._default(node), "default")
                 continue
             used.add(index)
             where, rule = self.entries[index]
