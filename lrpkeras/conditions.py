@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,7 +19,6 @@ from lrpkeras.graph.blocks import Edge
 from lrpkeras.graph.channels import channel_axis, channel_count
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.leads import Leads
-from lrpkeras.graph.nodes import Node
 from lrpkeras.propagate import Program, Sieve
 
 Array = Any
@@ -28,6 +26,8 @@ Array = Any
 Channels: TypeAlias = tuple[int, ...] | np.ndarray
 Condition: TypeAlias = dict[str, Channels]
 Find = Callable[[str], Mapping[str, str]]
+
+_KINDS = " Give an int, a list of ints, a boolean mask, or a factor for each channel."
 
 
 @dataclass(frozen=True)
@@ -66,26 +66,35 @@ class Ways:
     def sieve(self, program: Program, masks: Sequence[Array], k: int) -> Sieve:
         """Return what lets relevance of `k` targets through.
 
-        Parameters
-        ----------
-        program
-            What the conditions are for.
-        masks
-            `(conditions, channels)` for each of `named`.
+        `masks` are `(conditions, channels)`, one for each of `named`.
         """
-        graph = program.graph
         pairs = zip(self.named, masks, strict=True)
-        spread = {name: _spread(mask, graph, graph[name], k) for name, mask in pairs}
-        open_to = _open(program, self.nodes)
-        return Sieve(spread, {edge: _factors(opened, k) for edge, opened in open_to.items()})
+        spread = {name: _spread(mask, program.graph, name, k) for name, mask in pairs}
+        ways = {
+            edge: np.tile(opened, k) if opened.any() else None
+            for edge, opened in self._open(program).items()
+        }
+        return Sieve(spread, ways)
+
+    def _open(self, program: Program) -> dict[Edge, np.ndarray]:
+        """Tell to which conditions an edge is open, for all that are closed to some."""
+        graph, edges, found = program.graph, program.edges, {}
+        leads = {name: Leads.of(graph, edges, name) for name in self.named}
+        for reader, numbers in edges.items():
+            for number in numbers:
+                read = graph[reader].inputs[number]
+                opened = [all(leads[n].opens(reader, read) for n in group) for group in self.nodes]
+                if not all(opened):
+                    found[reader, number] = np.array(opened)
+        return found
 
     def arranged(self, relevance: Array, k: int, several_targets: bool) -> Array:
         """`(k * conditions, batch, ...)` -> `(batch, k, conditions, ...)`, single axes left out."""
         _, *rest = backend.shape(relevance)
         split = ops.reshape(relevance, (k, self.count, *rest))
         first = ops.moveaxis(split, 2, 0)
-        first = first if self.several else ops.squeeze(first, 2)
-        return first if several_targets else ops.squeeze(first, 1)
+        single = [axis for axis, kept in ((1, several_targets), (2, self.several)) if not kept]
+        return ops.squeeze(first, single) if single else first
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +115,9 @@ class Conditions:
     masks: Mapping[str, np.ndarray]
     ways: Ways
 
-    @cached_property
+    @property
     def record(self) -> Condition | tuple[Condition, ...]:
-        """The conditions as `Explanation` shows them: one dict, or a tuple of them."""
+        """The conditions as `Explanation` shows them: one dict, or a tuple."""
         return self.given if self.ways.several else self.given[0]
 
     @property
@@ -120,9 +129,9 @@ class Conditions:
         """Yield at most `size` conditions at a time."""
         for start in range(0, self.ways.count, size):
             part = slice(start, start + size)
-            nodes = self.ways.nodes[part]
             masks = {name: mask[part] for name, mask in self.masks.items()}
-            yield Conditions(self.given[part], masks, replace(self.ways, nodes=nodes))
+            ways = replace(self.ways, nodes=self.ways.nodes[part])
+            yield Conditions(self.given[part], masks, ways)
 
 
 def parse(condition: Any, program: Program, find: Find) -> Conditions | None:
@@ -147,7 +156,6 @@ def parse(condition: Any, program: Program, find: Find) -> Conditions | None:
     """
     if condition is None:
         return None
-    several = not isinstance(condition, Mapping)
     listed = list(condition) if isinstance(condition, list | tuple) else [condition]
     if not listed or not all(isinstance(one, Mapping) and one for one in listed):
         raise TargetError(
@@ -158,11 +166,9 @@ def parse(condition: Any, program: Program, find: Find) -> Conditions | None:
     named = sorted({name for _, m in read for name in m})
     ones = {name: np.ones(next(m[name].shape for _, m in read if name in m)) for name in named}
     masks = {name: np.stack([m.get(name, ones[name]) for _, m in read]) for name in named}
-    return Conditions(
-        given=tuple(channels for channels, _ in read),
-        masks=masks,
-        ways=Ways(tuple(tuple(sorted(m)) for _, m in read), several),
-    )
+    several = not isinstance(condition, Mapping)
+    ways = Ways(tuple(tuple(sorted(m)) for _, m in read), several)
+    return Conditions(tuple(channels for channels, _ in read), masks, ways)
 
 
 def _read(
@@ -170,15 +176,17 @@ def _read(
 ) -> tuple[Condition, dict[str, np.ndarray]]:
     """Return one condition's channels by layer, and its masks by node."""
     given: Condition = {}
-    masks: dict[str, np.ndarray] = {}
+    masks, layers = dict[str, np.ndarray](), dict[str, str]()
     for pattern, channels in condition.items():
         layer, name = _place(pattern, find)
-        count = _count(layer, name, program)
-        given[layer], mask = _channels(layer, channels, count)
+        if layer in given:
+            raise TargetError(f"condition: {layer!r} is there twice, as {pattern!r} too.")
+        given[layer], mask = _channels(layer, channels, _count(layer, name, program))
+        layers[name] = layer
         masks[name] = mask * masks.get(name, 1.0)
         if not masks[name].any():
             raise TargetError(f"condition: nothing passes {layer!r}, for no channel is left there.")
-    _check_flow(program, masks)
+    _check_flow(program, layers)
     return given, masks
 
 
@@ -205,8 +213,8 @@ def _count(layer: str, name: str, program: Program) -> int:
     count = channel_count(program.graph, name)
     if count is None:
         raise TargetError(
-            f"condition: which axis of {layer!r}, of shape {program.graph[name].shape}, holds its "
-            "channels, or how many there are, is unknown: name the layer in front or behind."
+            f"condition: where the channels of {layer!r} are, or how many, is unknown: name the "
+            "layer in front or behind."
         )
     return count
 
@@ -229,9 +237,6 @@ def _channels(layer: str, given: Any, count: int) -> tuple[Channels, np.ndarray]
     mask = np.zeros(count)
     mask[_in_range(layer, numbers, count)] = 1.0
     return tuple(numbers.tolist()), mask
-
-
-_KINDS = " Give an int, a list of ints, a boolean mask, or a factor for each channel."
 
 
 def _as_array(layer: str, given: Any) -> np.ndarray:
@@ -263,52 +268,30 @@ def _in_range(layer: str, numbers: np.ndarray, count: int) -> np.ndarray:
     return numbers
 
 
-def _check_flow(program: Program, names: Mapping[str, Any]) -> None:
-    """Refuse conditions that no relevance can meet, or of which rules would undo the masks."""
-    for name in names:
+def _check_flow(program: Program, layers: Mapping[str, str]) -> None:
+    """Refuse layers (by node) through which no way leads, or whose masks a rule would undo."""
+    for name, layer in layers.items():
         leads = Leads.of(program.graph, program.edges, name)
-        beside = [other for other in names if not leads.passes(other)]
+        beside = [layers[other] for other in layers if not leads.passes(other)]
         if beside:
             raise TargetError(
-                f"condition: {name!r} and {beside[0]!r} lie side by side: no relevance flows "
-                "through both. For what flows through either, add up the results of two "
-                "conditions in a list."
+                f"condition: {layer!r} and {beside[0]!r} lie side by side: no relevance flows "
+                "through both. For what flows through either, give two conditions in a list and "
+                "add up their maps."
             )
         for block in (block for group in program.blocks.values() for block in group):
             if block.sum not in leads.behind and block.fork not in leads.before:
                 raise TargetError(
-                    f"condition: {name!r} lies within the residual block that ends at "
-                    f"{block.sum!r}, whose branches Relative brings back to the relevance that "
-                    f"they got at their end, masked or not: name {block.sum!r} or a layer "
-                    "outside."
+                    f"condition: {layer!r} lies within, or beside, the residual block that ends at "
+                    f"{block.sum!r}. Relative gives each branch as much relevance where it begins "
+                    f"as it had at its end, masked or not: name {block.sum!r} or a layer outside."
                 )
 
 
-def _open(program: Program, nodes: Sequence[Sequence[str]]) -> dict[Edge, np.ndarray]:
-    """Tell which conditions close an edge, for all edges that some condition closes."""
-    leads = {
-        name: Leads.of(program.graph, program.edges, name)
-        for name in {n for group in nodes for n in group}
-    }
-    found = {}
-    for reader, numbers in program.edges.items():
-        for number in numbers:
-            read = program.graph[reader].inputs[number]
-            opened = [all(leads[name].opens(reader, read) for name in group) for group in nodes]
-            if not all(opened):
-                found[reader, number] = np.array(opened)
-    return found
-
-
-def _factors(opened: np.ndarray, k: int) -> Array | None:
-    """Return 0 or 1 for each of `k * conditions`; None where all are closed."""
-    return np.tile(opened, k) if opened.any() else None
-
-
-def _spread(mask: Array, graph: Graph, node: Node, k: int) -> Array:
+def _spread(mask: Array, graph: Graph, name: str, k: int) -> Array:
     """`(conditions, channels)` -> `(k * conditions, 1, ..., channels, ..., 1)`."""
-    axis, rank = channel_axis(graph, node.name), len(node.shape)
+    axis, rank = channel_axis(graph, name), len(graph[name].shape)
     assert axis is not None
     sizes = [1] * (rank + 1)
-    sizes[0], sizes[axis + 1] = mask.shape[0], mask.shape[1]
+    sizes[0], sizes[axis + 1] = mask.shape
     return ops.tile(ops.reshape(mask, sizes), (k, *(1,) * rank))

@@ -92,7 +92,9 @@ def _rescaled(
     """Return what a branch brings, multiplied by its factor, and what this took from it."""
     array, factor = part.at(begin.log_scale, value), _factor(begin, end)
     scaled = Relevance(array * per_sample(factor, array), "R", end.log_scale)
-    taken = 1 - factor * ops.exp(end.log_scale - begin.log_scale)
+    # Where nothing begins, its scale is that of nothing; the factor is zero there.
+    change = ops.minimum(end.log_scale - begin.log_scale, 80.0)
+    taken = 1 - factor * ops.exp(change)
     return scaled, Relevance(array * per_sample(taken, array), "R", begin.log_scale)
 
 
