@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
-import operator
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import keras
-import numpy as np
 
-from lrpkeras import backend, conditions, ledger, presets, summary, targets
+from lrpkeras import (
+    backend,
+    batching,
+    conditions,
+    layer_names,
+    ledger,
+    presets,
+    summary,
+    targets,
+)
 from lrpkeras.canonize import canonize, select_output
-from lrpkeras.errors import InputError, RuleError, TargetError, near_misses
+from lrpkeras.errors import InputError, RuleError, TargetError
 from lrpkeras.explainer import Explainer, check_finite
 from lrpkeras.explanation import Explanation
 from lrpkeras.graph import keras_reader
@@ -250,10 +256,12 @@ class Analyzer:
         >>> analyzer.explain(images, condition=each).relevance.shape
         (2, 4, 6, 6, 1)
         """
-        batch_size = _positive(batch_size)
-        nodes = self._layer_nodes(layers)
+        batch_size = batching.positive(batch_size)
+        nodes = layer_names.look_up(self.graph, layers)
         conditioned = conditions.parse(
-            condition, self._program, lambda name: self._nodes_named(name, "condition: ")
+            condition,
+            self._program,
+            lambda name: layer_names.matching(self.graph, name, "condition: "),
         )
         dataset = backend.is_dataset(x)
         arrays = None if dataset else self._checked(x)
@@ -262,9 +270,9 @@ class Analyzer:
         if dataset and parsed.counts_samples:
             raise TargetError("For a dataset, give one target for all samples, or None.")
         total = backend.count(x if dataset else arrays, batch_size)
-        bar = _progress(total, verbose)
+        bar = batching.progress(total, verbose)
         parts, like = [], x
-        for batch, start in self._batches(x if dataset else arrays, batch_size, dataset):
+        for batch, start in batching.numbered(x if dataset else arrays, batch_size, dataset):
             like = batch if dataset else x
             flat = self._checked(batch) if dataset else batch
             result = self._explainer.run(
@@ -280,56 +288,19 @@ class Analyzer:
         record = None if conditioned is None else conditioned.record
         return dataclasses.replace(explanation, condition=record)
 
-    def _batches(self, data: Any, batch_size: int, dataset: bool) -> Iterator[tuple[Any, int]]:
-        start = 0
-        for batch in backend.batches(data, batch_size):
-            yield batch, start
-            start += 0 if dataset else batch[0].shape[0]
-
     def _gathered(self, parts: list[dict], like: Any, nodes: dict[str, str]) -> Explanation:
-        def joined(pick: Any) -> np.ndarray:
-            return np.concatenate([pick(part) for part in parts])
-
-        relevance = [
-            joined(lambda part, i=i: part["relevance"][i]) for i in range(len(self._intake.names))
-        ]
+        whole = batching.joined(parts)
         return Explanation(
-            relevance=self._intake.pack(like, relevance),
-            output=joined(lambda part: part["output"]),
-            target=joined(lambda part: part["target"]),
-            layers={
-                layer: joined(lambda part, name=name: part["layers"][name])
-                for layer, name in nodes.items()
-            },
+            relevance=self._intake.pack(like, whole["relevance"]),
+            output=whole["output"],
+            target=whole["target"],
+            layers={layer: whole["layers"][name] for layer, name in nodes.items()},
         )
 
     def _checked(self, x: Any) -> list[Array]:
         arrays = self._intake.flatten(x)
         self._intake.check_values(arrays, self.options.input_range)
         return arrays
-
-    def _layer_nodes(self, layers: str | Sequence[str] | None) -> dict[str, str]:
-        """Look up layer names and globs: layer name -> node."""
-        wanted = (layers,) if isinstance(layers, str) else layers if layers is not None else ()
-        if not isinstance(wanted, Sequence) or not all(isinstance(name, str) for name in wanted):
-            raise RuleError(f"layers={layers!r}: give a layer's name or glob, or a list of them.")
-        return {
-            name: node
-            for pattern in wanted
-            for name, node in self._nodes_named(pattern, "layers=").items()
-        }
-
-    def _nodes_named(self, pattern: str, what: str) -> dict[str, str]:
-        """Look up a name or glob: layer name -> node; `what` begins the error."""
-        graph = self.graph
-        known = {**{name: name for name in graph.nodes}, **graph.places}
-        names = fnmatch.filter(graph.places, pattern) or fnmatch.filter(known, pattern)
-        if not names:
-            merged = [node.name for node in graph if pattern in node.layers]
-            hint = f"; it was merged into {merged[0]!r}" if merged else ""
-            hint = hint or near_misses(pattern, known)
-            raise RuleError(f"{what}{pattern!r} names no layer of this model{hint}.")
-        return {name: known[name] for name in names}
 
     def summary(self, print_fn: Any = None) -> str:
         """Print (or hand to `print_fn`) and return one line per node.
@@ -417,20 +388,3 @@ def _intake(model: keras.Model, graph: Graph) -> Intake:
         types=tuple(x.dtype for x in network.inputs),
         dtype=graph.dtype,
     )
-
-
-def _positive(batch_size: Any) -> int:
-    try:
-        size = 0 if isinstance(batch_size, bool) else operator.index(batch_size)
-    except TypeError:
-        size = 0
-    if size < 1:
-        raise InputError(f"batch_size must be a positive integer, not {batch_size!r}.")
-    return size
-
-
-def _progress(total: int | None, verbose: str | int) -> Any:
-    if verbose not in ("auto", 0, 1):
-        raise InputError(f"verbose is 'auto', 0 or 1, not {verbose!r}.")
-    shown = verbose == 1 or (verbose == "auto" and total != 1)
-    return keras.utils.Progbar(total) if shown else None

@@ -116,6 +116,8 @@ class Accountant:
         self.values = forward.values
         self.entries: list[Entry] = []
         self._dtype = program.graph.dtype
+        # What every tensor got of each consumer: sum of magnitudes, and its log-scale.
+        self._parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
 
     def __call__(
         self,
@@ -141,7 +143,9 @@ class Accountant:
         sums = {name: _sums(value) for name, value in sinks.items()}
         into, out = _sums(incoming), sum((_sums(part) for part in outgoing), np.zeros(1))
         gap = np.abs(into - out - sum(sums.values(), np.zeros(1)))
-        scale = sum((_sums(ops.absolute(a)) for a in (incoming, *outgoing)), np.zeros(1))
+        whole = self._added_up(node.name, backend.to_numpy(unit), _sums(ops.absolute(incoming)))
+        scale = sum((_sums(ops.absolute(a)) for a in outgoing), whole)
+        self._note_parts(node, back)
         size = np.exp(backend.to_numpy(unit).astype("float64"))
         self.entries.append(
             Entry(
@@ -154,6 +158,23 @@ class Accountant:
                 imbalance=_relative(gap, scale),
             )
         )
+
+    def _note_parts(self, node: Node, back: Sequence[Relevance | None]) -> None:
+        for name, part in zip(node.inputs, back, strict=False):
+            if part is not None:
+                array = part.absolute(self.values[name])
+                scale = ops.zeros_like(largest(array)) if part.log_scale is None else part.log_scale
+                noted = _sums(ops.absolute(array)), backend.to_numpy(scale).astype("float64")
+                self._parts.setdefault(name, []).append(noted)
+
+    def _added_up(self, name: str, unit: np.ndarray, left: np.ndarray) -> np.ndarray:
+        """Return the magnitudes that were added up at a node, in its units.
+
+        Where branches cancel at a fork, they are much more than what is left of them.
+        """
+        parts = self._parts.get(name, [])
+        total = sum((size * np.exp(np.minimum(log - unit, 0)) for size, log in parts), np.zeros(1))
+        return np.maximum(total, left)
 
 
 def _relative(gap: np.ndarray, scale: np.ndarray) -> float:

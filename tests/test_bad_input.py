@@ -155,7 +155,7 @@ def test_whole_numbers_are_needed_where_the_model_takes_such():
         ({"rules": {("conv1", "conv2"): ZPlus()}}, "is no place for a rule"),
         ({"rules": "epsilon"}, r"list of pairs \(where, rule\)"),
         ({"rules": Epsilon()}, r"list of pairs \(where, rule\)"),
-        ({"rules": {(0.9, 0.2): ZPlus()}}, "matches no layer"),
+        ({"rules": {(0.9, 0.2): ZPlus()}}, "0 <= low <= high <= 1"),
         ({"batch_norm": "foo"}, "batch_norm='foo' is not known.*'fold'"),
         ({"initial": "foo"}, "initial='foo' is not known.*'contrast'"),
         ({"bias": "foo"}, "bias='foo' is not known"),

@@ -1,0 +1,46 @@
+"""Layers by name or glob, wherever rewriting has put their outputs."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+
+from lrpkeras.errors import RuleError, near_misses
+from lrpkeras.graph.graph import Graph
+
+
+def look_up(graph: Graph, layers: str | Sequence[str] | None) -> dict[str, str]:
+    """Return the node at whose output each of some layers' output is.
+
+    Parameters
+    ----------
+    graph
+        A canonized graph.
+    layers
+        Names or globs of layers, or of nodes.
+
+    Raises
+    ------
+    RuleError
+        If one names no layer, or the argument is of another kind.
+    """
+    wanted = (layers,) if isinstance(layers, str) else layers if layers is not None else ()
+    if not isinstance(wanted, Sequence) or not all(isinstance(name, str) for name in wanted):
+        raise RuleError(f"layers={layers!r}: give a layer's name or glob, or a list of them.")
+    return {
+        name: node
+        for pattern in wanted
+        for name, node in matching(graph, pattern, "layers=").items()
+    }
+
+
+def matching(graph: Graph, pattern: str, what: str) -> dict[str, str]:
+    """Return all layers that a name or glob means, with their nodes; `what` begins the error."""
+    known = {**{name: name for name in graph.nodes}, **graph.places}
+    names = fnmatch.filter(graph.places, pattern) or fnmatch.filter(known, pattern)
+    if not names:
+        merged = [node.name for node in graph if pattern in node.layers]
+        hint = f"; it was merged into {merged[0]!r}" if merged else ""
+        hint = hint or near_misses(pattern, known)
+        raise RuleError(f"{what}{pattern!r} names no layer of this model{hint}.")
+    return {name: known[name] for name in names}
