@@ -18,11 +18,12 @@ PRESET = presets.Preset((("*", Relative()),), "relative")
 
 def contribution(x, w, z, taps):
     """`z_i = Card(J) / N sum_j (1 / M) w_ij x_i z_j` (eq. 6, 7); who is connected: w_ij != 0."""
-    inputs, outputs = w.shape
+    w, x, z = w.tolist(), x.tolist(), z.tolist()
+    inputs, outputs = len(x), len(z)
     back = np.zeros(inputs)
     for i in range(inputs):
-        connected = [j for j in range(outputs) if w[i, j] != 0]
-        total = sum(w[i, j] * x[i] * z[j] / taps for j in connected)
+        connected = [j for j in range(outputs) if w[i][j] != 0]
+        total = sum(w[i][j] * x[i] * z[j] / taps for j in connected)
         back[i] = len(connected) / outputs * total
     return back
 
@@ -43,9 +44,8 @@ def taps_of(layer):
     return np.prod(kernel.shape[:-1])
 
 
-@pytest.mark.parametrize("non_negative", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
-def test_every_linear_layer_follows_equations_8_and_12(name, non_negative):
+def test_every_linear_layer_follows_equations_8_and_12(name):
     layer, shape = built(name)
     call = on_cpu(layer)
     with float64():
@@ -53,9 +53,9 @@ def test_every_linear_layer_follows_equations_8_and_12(name, non_negative):
         model = keras.Model(inputs, layer(inputs))
     dense, taps = oracle.dense_of(call, shape), taps_of(layer)
     rng = np.random.default_rng(3)
-    x = rng.uniform(0 if non_negative else -2, 2, (2, *shape))
+    x = rng.uniform(-2, 2, (2, *shape))
     x[0].flat[::3] = 0
-    graph = rewritten(model, (0, 2) if non_negative else None)
+    graph = rewritten(model)
     made = run(graph, PRESET, x, vanishes=False)
     assert all(isinstance(made.program.rules[n.name], Relative) for n in linear_nodes(graph))
     start = rng.normal(size=(2, *made.output.shape))
