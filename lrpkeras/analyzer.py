@@ -58,7 +58,8 @@ class Analyzer:
         al. 2020]. "threshold": there as the paper's thresholded ReLU, which cancels large products
         against the bias: rules that split by sign then lose much relevance. Unfolded, with a rule
         of their own: "identity": relevance passes unchanged (the papers' baseline); "epsilon":
-        `Epsilon()`; "abs": `Abs()` [Hui & Binder 2019].
+        `Epsilon()`; "abs": `Abs()` [Hui & Binder 2019]. Presets that start from a gradient fold
+        nothing: gradients of hidden layers are the model's own.
     bias
         What becomes of the bias's share in every rule that has the setting, whatever the preset or
         `rules` say: "absorb": it keeps it; "ignore": it is in no denominator; "distribute": it goes
@@ -142,9 +143,11 @@ class Analyzer:
         read = select_output(keras_reader.read(self.model), self.options.output)
         check_weights(read)
         mode = self.options.batch_norm
+        # A gradient at a folded layer would be that of the folded weights, not of the layer's own.
+        gradient = self.preset.seed == "gradient"
         graph = canonize(
             read,
-            fold=mode not in presets.UNFOLDED,
+            fold=mode not in presets.UNFOLDED and not gradient,
             thresholds=mode == "threshold",
             contrast=self.options.initial == "contrast",
         )

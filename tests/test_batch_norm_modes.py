@@ -175,6 +175,50 @@ def test_refresh_takes_up_gammas_that_died_or_changed_sign(model, mode):
         model.set_weights(before)
 
 
+def signed_norm() -> keras.Model:
+    """Dense, BN of gamma 3, BN of gamma -1, ReLU, Dense; all other numbers one or zero."""
+    with float64():
+        inputs = keras.Input((1,), dtype="float64")
+        x = layers.Dense(1, kernel_initializer="ones", name="stem")(inputs)
+        x = layers.BatchNormalization(epsilon=0, name="three")(x)
+        x = layers.ReLU(name="between")(x)
+        x = layers.BatchNormalization(epsilon=0, name="minus")(x)
+        x = layers.ReLU(name="relu")(x)
+        made = keras.Model(inputs, layers.Dense(1, kernel_initializer="ones", name="head")(x))
+    made.get_layer("three").gamma.assign([3.0])
+    made.get_layer("minus").gamma.assign([-1.0])
+    made.get_layer("minus").beta.assign([10.0])
+    return made
+
+
+@pytest.mark.parametrize("name", ["gradient", "guided_backprop", "deconvnet"])
+def test_gradients_of_hidden_layers_are_those_of_the_model(name):
+    """1 at the last ReLU, -1 in front of the norm of gamma -1, -3 in front of that of 3."""
+    analyzer = lrpkeras.Analyzer(signed_norm(), name)
+    explanation = analyzer.explain(np.ones((1, 1)), layers="*", verbose=0)
+    got = {layer: float(r.item()) for layer, r in explanation.layers.items()}
+    assert (got["relu"], got["minus"], got["between"]) == (1, 1, -1)
+    # At the ReLU in between the gradient is negative: both others stop there.
+    stopped = name != "gradient"
+    assert (got["three"], got["stem"]) == ((0, 0) if stopped else (-1, -3))
+    assert explanation.relevance.item() == (0 if stopped else -3)
+
+
+@pytest.mark.parametrize("mode", ["fold", "threshold"])
+@pytest.mark.parametrize("rule", [rules.Guided(), rules.Deconv()])
+def test_guided_and_deconv_mind_the_sign_of_a_gamma_folded_through_their_relu(rule, mode):
+    with float64():
+        inputs = keras.Input((1,), dtype="float64")
+        x = layers.ReLU()(layers.BatchNormalization(epsilon=0, name="minus")(inputs))
+        made = keras.Model(inputs, layers.Dense(1, kernel_initializer="ones")(x))
+    made.get_layer("minus").gamma.assign([-1.0])
+    graph = with_facts(canonize(keras_reader.read(made), thresholds=mode == "threshold"))
+    preset = presets.Preset({"Activation": rule, "*": rules.Gradient()}, seed="gradient")
+    done = run(graph, preset, np.array([[-2.0]]), vanishes=False)
+    # The ReLU's output gets 1, which is positive; its input is open; the norm turns the sign.
+    assert done.back(np.ones((1, 1, 1)))[0].item() == -1
+
+
 def test_an_unknown_mode_is_refused(model):
     with pytest.raises(RuleError, match="'identity'"):
         lrpkeras.Analyzer(model, batch_norm="ignore")

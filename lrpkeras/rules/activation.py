@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from keras import ops
 
 from lrpkeras.errors import RuleError
-from lrpkeras.graph.nodes import Activation, Gate, Node
+from lrpkeras.graph.nodes import Activation, Gate, Node, Threshold
 from lrpkeras.rules.linear import signed, stabilize
 from lrpkeras.rules.relevance import Relevance
 from lrpkeras.rules.rule import Array, Prepared, Rule, Vanishing, check_number
@@ -51,8 +51,9 @@ class Guided(Rule):
 
     def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
         node, prepared, inputs, output = state
-        positive = ops.relu(relevance.absolute(output))
-        return (Relevance(positive * node.derivative(inputs, prepared)),)
+        array = relevance.absolute(output)
+        kept = _positive(node, prepared, array) * node.derivative(inputs, prepared)
+        return (Relevance(array * kept),)
 
     def vanishing(self, node: Activation, output: Vanishing) -> Vanishing:
         closed = node.function.closes and not isinstance(node, Gate)
@@ -60,8 +61,18 @@ class Guided(Rule):
 
     def losses(self, state: Any, relevance: Array) -> dict[str, Array]:
         node, prepared, inputs, _ = state
-        passed = node.derivative(inputs, prepared) * ops.cast(relevance > 0, relevance.dtype)
+        passed = node.derivative(inputs, prepared) * _positive(node, prepared, relevance)
         return {"design": relevance * (1 - passed)}
+
+
+def _positive(node: Activation, prepared: Prepared, relevance: Array) -> Array:
+    """One where the relevance of the ReLU's own output is positive.
+
+    A gate or threshold gives the ReLU's output divided by the folded scale, whose sign counts.
+    """
+    if isinstance(node, Gate | Threshold):
+        relevance = relevance * prepared["scale"]
+    return ops.cast(relevance > 0, relevance.dtype)
 
 
 @dataclass(frozen=True)
@@ -75,10 +86,12 @@ class Deconv(Rule):
     kinds: ClassVar[tuple[type[Node], ...]] = (Activation,)
 
     def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
-        return (Relevance(ops.relu(relevance.absolute(state[3]))),)
+        node, prepared, _, output = state
+        array = relevance.absolute(output)
+        return (Relevance(array * _positive(node, prepared, array)),)
 
     def losses(self, state: Any, relevance: Array) -> dict[str, Array]:
-        return {"design": relevance * ops.cast(relevance <= 0, relevance.dtype)}
+        return {"design": relevance * (1 - _positive(state[0], state[1], relevance))}
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,8 @@
 """Keeps doctest collection from importing the scripts that need torch and zennit."""
 
-collect_ignore = ["zennit_reference.py", "zennit_conventions.py"]
+collect_ignore = [
+    "zennit_conventions.py",
+    "zennit_nets.py",
+    "zennit_presets.py",
+    "zennit_reference.py",
+]
