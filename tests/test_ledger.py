@@ -5,8 +5,11 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from explained import rewritten, run
+from linear_layers import float64
 
 import lrpkeras
+from lrpkeras import ledger, rules
 from lrpkeras.errors import ModelError
 
 X = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
@@ -50,3 +53,16 @@ def test_weights_that_are_not_finite_are_refused_by_name(when):
     model.layers[0].kernel.assign(kernel)
     with pytest.raises(ModelError, match=f"'{model.layers[0].name}'.*diverged"):
         analyzer.refresh() if when == "refreshed" else lrpkeras.Analyzer(model)
+
+
+def test_branches_that_cancel_where_they_part_leave_an_account_that_closes():
+    """Of 1 and -1 + 1e-9 rounding leaves seven digits: it is relative to what was added up."""
+    with float64():
+        x = keras.Input((4,), dtype="float64")
+        branch = keras.layers.Dense(4, use_bias=False, kernel_initializer="identity", name="same")
+        model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Subtract()([branch(x), x])))
+    table = {"same": rules.Epsilon(1e-9), "Sum": rules.Relative(), "Linear": rules.Flat()}
+    made = run(rewritten(model), table, np.random.default_rng(1).uniform(1, 2, (2, 4)))
+    arrived = made.back(np.array([[[1.0, 0.0]] * 2, [[0.0, 0.7]] * 2]))[0]
+    assert 0 < np.abs(arrived).max() < 1e-6
+    assert made.imbalance <= ledger.TOLERANCE["float64"]
