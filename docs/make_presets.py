@@ -44,18 +44,21 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def read(application: type) -> Graph:
-    """Return the rewritten graph of a network with random weights."""
-    return with_facts(canonize(keras_reader.read(application(weights=None))))
+def read(model: keras.Model) -> tuple[Graph, Graph]:
+    """Return a network's graph as it is explained: unfolded for gradients, else folded."""
+    graph = keras_reader.read(model)
+    unfolded, folded = (with_facts(canonize(graph, fold=fold)) for fold in (False, True))
+    return unfolded, folded
 
 
-def section(name: str, graphs: dict[str, Graph]) -> str:
+def section(name: str, graphs: dict[str, tuple[Graph, Graph]]) -> str:
     """Return the text of one preset."""
     function = REGISTRY[name]
     lines = [f"## {name}", "", f"`{name}{signature(function)}`", ""]
     lines += [paragraph(inspect.getdoc(function) or ""), ""]
     made = presets.named(name, BOUNDS)
-    for model, graph in graphs.items():
+    for model, (unfolded, folded) in graphs.items():
+        graph = unfolded if made.seed == "gradient" else folded
         lines += [f"{model}:", "", "| nodes | kind | rule | why |", "|---|---|---|---|"]
         lines += [f"| {row} |" for row in rows(made, graph)]
         lines += [""]
