@@ -37,8 +37,8 @@ Under each preset: what it gives the nodes of `keras.applications.VGG16` and `Re
 def page() -> str:
     """Return the text of the page."""
     graphs = {
-        "VGG16": read(keras.applications.VGG16),
-        "ResNet50": read(keras.applications.ResNet50),
+        "VGG16": read(keras.applications.VGG16(weights=None)),
+        "ResNet50": read(keras.applications.ResNet50(weights=None)),
     }
     parts = [HEAD, *(section(name, graphs) for name in presets.names()), names_of_others()]
     return "\n".join(parts)
