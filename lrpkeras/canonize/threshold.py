@@ -2,7 +2,9 @@
 
 `relu(s x + t) = s u + t` with the thresholded ReLU `u = x if s x + t > 0 else -t / s` [Guillemot et
 al. 2020, section 3.3]. A channel with s = 0 is the constant relu(t): there u = 0 and t is relu(t),
-so that the structure does not depend on the weights' values.
+so that the structure does not depend on the weights' values. So is one whose s is so small beside t
+(1e-19 in float32, 1e-154 in float64) that x changes no digit of `s x + t`: decayed gammas are, and
+-t / s, or a kernel times s, would leave the range of numbers.
 """
 
 from __future__ import annotations
@@ -38,15 +40,23 @@ def threshold(graph: Graph, norm: Affine, paths: list[Path]) -> Graph | None:
     if direct or len(gates) != 1:
         return None
     (relu,) = gates.values()
-    thresholded, behind = _swapped(norm, relu)
+    thresholded, behind = _swapped(norm, relu, _alive(norm, graph.dtype))
     folded = graph.folded | layers_at(graph, {norm.name})
     return replace(graph.with_nodes([thresholded, behind]), folded=folded)
 
 
-def _swapped(norm: Affine, relu: Activation) -> tuple[Threshold, Affine]:
-    shift = np.zeros_like(norm.scale) if norm.shift is None else norm.shift
-    scale, shift = np.broadcast_arrays(norm.scale, shift)
-    alive = scale != 0
+def _alive(norm: Affine, dtype: str) -> np.ndarray:
+    """Which channels depend on their input: s is not zero, nor lost beside t."""
+    least = float(np.sqrt(np.finfo(dtype).tiny))
+    return np.abs(norm.scale) > least * np.abs(_shift(norm))
+
+
+def _shift(norm: Affine) -> np.ndarray:
+    return np.zeros_like(norm.scale) if norm.shift is None else norm.shift
+
+
+def _swapped(norm: Affine, relu: Activation, alive: np.ndarray) -> tuple[Threshold, Affine]:
+    scale, shift = np.where(alive, norm.scale, 0.0), np.where(alive, _shift(norm), 0.0)
     closed = np.divide(-shift, scale, out=np.zeros_like(scale), where=alive)
     thresholded = Threshold(
         name=norm.name,
@@ -66,6 +76,7 @@ def _swapped(norm: Affine, relu: Activation) -> tuple[Threshold, Affine]:
         inputs=(norm.name,),
         shape=relu.shape,
         layers=(*relu.layers, *norm.layers),
-        shift=np.where(alive, shift, np.maximum(shift, 0)),
+        scale=scale,
+        shift=np.where(alive, shift, np.maximum(_shift(norm), 0)),
     )
     return thresholded, behind
