@@ -33,6 +33,8 @@ from lrpkeras.rules import (
     ZPlus,
 )
 
+# Before any example in a docstring registers its own.
+NAMES = presets.names()
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 BOUNDS = (-1.0, 1.0)
 BOX = Box(*BOUNDS)
@@ -156,10 +158,10 @@ def test_presets_give_every_layer_the_rule_of_their_source(model, name):
 
 def test_every_preset_and_alias_is_in_the_table():
     said = {name.replace(".", "_").lower() for name in LINEAR}
-    assert set(presets.names()) | set(presets.aliases()) == said | {"lrp_alpha_beta"}
+    assert set(NAMES) | set(presets.aliases()) == said | {"lrp_alpha_beta"}
 
 
-@pytest.mark.parametrize("name", presets.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_every_preset_explains_and_accounts_for_all_relevance(model, name):
     x = np.random.default_rng(1).uniform(-1, 1, (2, 8, 8, 2))
     analyzer = lrpkeras.Analyzer(model, name, input_range=BOUNDS)
@@ -386,7 +388,7 @@ def test_a_registered_function_that_returns_no_preset_is_told():
         presets.get("nothing")
 
 
-@pytest.mark.parametrize("name", presets.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_presets_survive_json(name, tmp_path):
     made = presets.named(name, BOUNDS)
     text = presets.to_json(made, tmp_path / "preset.json")
@@ -433,7 +435,7 @@ def generator(name):
 
 def test_the_pages_name_every_preset_and_every_rule():
     page = (DOCS / "presets.md").read_text()
-    for name in presets.names():
+    for name in NAMES:
         assert f"## {name}\n" in page
     for name in presets.aliases():
         assert f"`{name}(" in page
