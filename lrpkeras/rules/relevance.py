@@ -13,6 +13,8 @@ Array = Any
 # How far the scale of a result may lie from that of the start: in between, every number of a map
 # that is within 1e-16 (1e-47) of the largest can be represented beside it.
 REACH = {"float32": 50.0, "float64": 600.0}
+# Logarithms whose exponentials are still numbers.
+LARGEST = {"float32": 80.0, "float64": 700.0}
 # The logarithm of "nothing": finite, so that the difference of two such is no NaN.
 NOTHING = -1e30
 
@@ -61,7 +63,13 @@ class Relevance:
         """Return relevance itself in units of `exp(log_scale)`, `(k, batch)`."""
         own = ops.zeros_like(log_scale) if self.log_scale is None else self.log_scale
         array = self.absolute(value)
-        return array * per_sample(ops.exp(own - log_scale), array)
+        # Against the scale of nothing the change has no bound, and infinity times zero is none.
+        change = ops.minimum(own - log_scale, LARGEST[_type(array)])
+        return array * per_sample(ops.exp(change), array)
+
+
+def _type(array: Array) -> str:
+    return str(keras.backend.standardize_dtype(array.dtype))
 
 
 def per_sample(values: Array, array: Array) -> Array:
@@ -112,7 +120,7 @@ def settled(relevance: Relevance, value: Array, start: Array) -> Array:
     size = largest(start)
     alive = size > 0
     first = ops.log(ops.where(alive, size, ops.ones_like(size)))
-    reach = REACH[keras.backend.standardize_dtype(array.dtype)]
+    reach = REACH[_type(array)]
     change = ops.clip(relevance.log_scale - first, -reach, reach)
     return array * per_sample(size * ops.exp(change), array)
 

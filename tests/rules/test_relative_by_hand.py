@@ -290,6 +290,18 @@ def test_a_branch_whose_contributions_cancel_is_scaled_by_their_magnitudes():
     assert_close(got[0, 0], z + branch * np.abs(z).sum() / np.abs(branch).sum(), 1e-12)
 
 
+def test_a_fork_to_which_nothing_comes_back_has_an_account_that_closes():
+    """The branch brings nothing, the term at its end got something: its factor is zero."""
+    net = Net()
+    inputs = keras.Input((4,), dtype="float64")
+    total = layers.Add()([net.dense("a", inputs), net.dense("b", inputs)])
+    model = keras.Model(inputs, net.dense("head", total))
+    for name in ("a", "b"):
+        net.layers[name].set_weights([np.zeros((4, 4)), np.ones(4)])
+    (got,), _ = explained(model, (np.ones((2, 4)),), np.ones((1, 2, 4)))
+    assert not got.any()
+
+
 def residual_chain(blocks, dtype, width=6):
     inputs = keras.Input((width,), dtype=dtype)
     x = layers.Dense(width, "relu", dtype=dtype)(inputs)
