@@ -111,7 +111,9 @@ def fill(model: Any, seed: int, whole: bool, non_negative: bool) -> list[np.ndar
         else:
             value = rng.normal(0, 0.6, variable.shape)
         variable.assign(value)
-    inputs = [rng.normal(0, 1, (2, *tensor.shape[1:])).clip(-3, 3) for tensor in model.inputs]
+    # Bounded, yet no two equal: where maxima tie, slopes are a convention.
+    drawn = [rng.normal(0, 1, (2, *tensor.shape[1:])) for tensor in model.inputs]
+    inputs = [3 * np.tanh(x / 3) for x in drawn]
     if whole:
         inputs = [
             np.round(x) * np.array([1.0, 0.0]).reshape(2, *[1] * (x.ndim - 1)) for x in inputs
