@@ -8,7 +8,6 @@ import dataclasses
 import inspect
 import json
 import os
-import random
 import subprocess
 import sys
 from collections import Counter
@@ -187,9 +186,8 @@ def test_random_networks_are_exact_and_their_ledgers_close():
 
 @pytest.mark.slow
 def test_a_thousand_random_networks_are_exact_and_their_ledgers_close():
-    seed = int(os.environ.get("LRPKERAS_SEED") or random.SystemRandom().randrange(10**6))
-    print(f"LRPKERAS_SEED={seed}")
-    seen = run(1000, seed)
+    # The same networks at every run, unlike those of the quick test; any other number gives others.
+    seen = run(1000, int(os.environ.get("LRPKERAS_SEED", "1000")))
     assert seen.layers.keys() >= LAYERS
     assert {rule for rule, _ in seen.rules} == {type(rule) for rule in all_rules()}
 

@@ -160,3 +160,13 @@ def test_the_users_model_is_bit_for_bit_what_it_was(randomize):
     analyzer.check(x)
     analyzer.refresh()
     assert state(model) == before
+
+
+def test_a_layer_that_cancels_to_rounding_is_no_mismatch():
+    # (x + x + x) / 3 - x: what Keras returns is 1e-17 where our own order of additions gives 0.
+    x = keras.Input((5,), dtype="float64")
+    y = keras.layers.ReLU(dtype="float64")(x)
+    mean = keras.layers.Average(dtype="float64")([y, y, y])
+    nothing = keras.layers.Subtract(dtype="float64")([y, mean])
+    model = keras.Model(x, keras.layers.Dense(2, dtype="float64")(nothing))
+    Analyzer(model)
