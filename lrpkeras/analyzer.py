@@ -23,12 +23,11 @@ from lrpkeras.canonize import canonize, select_output
 from lrpkeras.errors import InputError, RuleError, TargetError
 from lrpkeras.explainer import Explainer, check_finite
 from lrpkeras.explanation import Explanation
-from lrpkeras.graph import keras_reader
 from lrpkeras.graph.facts import with_facts
 from lrpkeras.graph.graph import Graph
+from lrpkeras.graph.sources import Source, source_of
 from lrpkeras.graph.verify import check_weights, fidelity
 from lrpkeras.graph.verify import verify as verify_graph
-from lrpkeras.graph.walk import functional
 from lrpkeras.inputs import Intake
 from lrpkeras.loading import load_model
 from lrpkeras.options import Options
@@ -38,7 +37,8 @@ from lrpkeras.propagate import Forward, Program
 from lrpkeras.rules import Relevance, Rule
 
 Array = Any
-Model: TypeAlias = keras.Model | str | os.PathLike
+# A concrete function has no public class to name.
+Model: TypeAlias = keras.Model | str | os.PathLike | Any
 
 
 class Analyzer:
@@ -47,8 +47,9 @@ class Analyzer:
     Parameters
     ----------
     model
-        A `keras.Model` (functional or Sequential, nested at any depth), or the path of a `.keras`,
-        `.h5` or `.hdf5` file. It is read once and never changed.
+        A `keras.Model` of any kind (a subclassed one is traced), the path of a `.keras`, `.h5` or
+        `.hdf5` file or of a SavedModel's folder, or a concrete function, such as a signature of a
+        loaded SavedModel. It is read once and never changed.
     preset
         A preset's name (`lrpkeras.presets.names()`) or a `Preset`.
     rules
@@ -113,6 +114,7 @@ class Analyzer:
             batch_norm, bias, input_range, output, initial, precision, jit_compile, verify
         )
         self.model = load_model(model) if isinstance(model, str | os.PathLike) else model
+        self._source = source_of(self.model)
         self._overrides = presets.as_entries(rules)
         self._base = presets.named(preset, self.options.input_range)
         self.preset = (
@@ -128,7 +130,7 @@ class Analyzer:
         self._program = Program(graph, assigned, vanishes=vanishes)
         if verify:
             self._verify()
-        self._intake = _intake(self.model, graph)
+        self._intake = _intake(self._source, graph)
         self._explainer = Explainer(self._program, self.preset, initial, self._intake, jit_compile)
 
     def _verify(self) -> None:
@@ -137,10 +139,10 @@ class Analyzer:
         def values(inputs: list[Array]) -> Mapping[str, Array]:
             return self._program.forward(inputs).values
 
-        verify_graph(self.graph, self.model, self.options.input_range, values)
+        verify_graph(self.graph, self._source, self.options.input_range, values)
 
     def _rewritten(self) -> Graph:
-        read = select_output(keras_reader.read(self.model), self.options.output)
+        read = select_output(self._source.read(), self.options.output)
         check_weights(read)
         mode = self.options.batch_norm
         # A gradient at a folded layer would be that of the folded weights, not of the layer's own.
@@ -340,7 +342,7 @@ class Analyzer:
             return self._explainer.start(forward, parsed.mode, values)[0]
 
         def faithful(output: Array) -> float:
-            return fidelity(self.graph, self.model, inputs, output)
+            return fidelity(self.graph, self._source, inputs, output)
 
         return ledger.check(self._program, inputs, start, faithful)
 
@@ -366,9 +368,7 @@ class Analyzer:
         }
 
     @classmethod
-    def from_config(
-        cls, config: dict[str, Any], model: keras.Model | str | os.PathLike
-    ) -> Analyzer:
+    def from_config(cls, config: dict[str, Any], model: Model) -> Analyzer:
         """Build an analyzer of `model` with the settings that `get_config` gave."""
         expected = {"preset", "rules", *(field.name for field in dataclasses.fields(Options))}
         if not isinstance(config, Mapping) or set(config) != expected:
@@ -381,13 +381,11 @@ class Analyzer:
         return cls(model, preset, rules=rules, **settings)
 
 
-def _intake(model: keras.Model, graph: Graph) -> Intake:
-    network = functional(model)
-    assert network is not None
+def _intake(source: Source, graph: Graph) -> Intake:
     return Intake(
         names=tuple(graph.inputs),
         shapes=tuple(graph[name].shape for name in graph.inputs),
-        structure=network._inputs_struct,
-        types=tuple(x.dtype for x in network.inputs),
+        structure=source.structure,
+        types=tuple(x.dtype for x in source.inputs),
         dtype=graph.dtype,
     )

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras.src.saving.serialization_lib import SafeModeScope
 
 from lrpkeras.errors import ModelError
+from lrpkeras.graph.tensorflow_reader import saved
 
 ENDINGS = (".keras", ".h5", ".hdf5")
 
 
-def load_model(path: str | os.PathLike) -> keras.Model:
-    """Return the Keras model in a file, not compiled; `safe_mode` stays on.
+def load_model(path: str | os.PathLike) -> Any:
+    """Return the Keras model in a file, not compiled, or what a SavedModel's folder serves.
+
+    `safe_mode` stays on.
 
     Raises
     ------
@@ -24,10 +28,12 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     file = Path(path)
     if not file.exists():
         raise ModelError(f"There is no model file {os.fspath(path)!r}.")
+    if saved.is_saved_model(file):
+        return saved.load(file)
     if file.suffix.lower() not in ENDINGS:
         raise ModelError(
-            f"{os.fspath(path)!r} is no model file that can be read: it must end in "
-            f"{', '.join(ENDINGS)}."
+            f"{os.fspath(path)!r} is no model that can be read: neither a file that ends in "
+            f"{', '.join(ENDINGS)}, nor the folder of a SavedModel."
         )
     try:
         # The scope as well: the argument yields to keras.config.enable_unsafe_deserialization().

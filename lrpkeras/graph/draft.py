@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +23,10 @@ class Refusal(Exception):  # noqa: N818 - caught by the reader, which raises the
         super().__init__(why)
         self.why = why
         self.helps = helps
+
+
+class UnknownClass(Refusal):
+    """No lowering is registered for a class; what it computes may still be traced."""
 
 
 class UnknownSize(Refusal):
@@ -93,7 +97,7 @@ def join(
         inputs=tuple(tensor.name for tensor in tensors),
         layers=(site.layer,),
         layer_class=type(site.operation),
-        **{name: draft.as_field(value) for name, value in fields.items()},
+        **draft.fields(fields),
     )
     node = replace(node, shape=output_shape(node, *(tensor.shape for tensor in tensors)))
     draft.nodes[node.name] = node
@@ -132,6 +136,10 @@ class Draft:
             number += 1
             free = f"{name}{number}"
         return free
+
+    def fields(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a node's fields: arrays of the graph's dtype for what holds numbers."""
+        return {name: self.as_field(value) for name, value in given.items()}
 
     def as_field(self, value: Any) -> Any:
         """Return a node field's value: an array of the graph's dtype for what holds numbers."""

@@ -26,6 +26,7 @@ from lrpkeras.graph import (  # noqa: F401 - importing them fills the registry
     lower_reshaping,
     lower_slicing,
     lower_windows,
+    tensorflow_reader,
 )
 from lrpkeras.graph.call_arguments import (
     check_outputs,
@@ -34,7 +35,7 @@ from lrpkeras.graph.call_arguments import (
     inference,
     refuse_modes,
 )
-from lrpkeras.graph.draft import Draft, Refusal, Site, Tensor, UnknownSize
+from lrpkeras.graph.draft import Draft, Refusal, Site, Tensor, UnknownClass, UnknownSize
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.lower import lowering_of
 from lrpkeras.graph.nodes import Input
@@ -108,15 +109,20 @@ def run(model: keras.Model, inputs: Any) -> dict[str, Array]:
     return runner.outputs
 
 
-def _network(model: keras.Model) -> Functional:
-    """Return the functional model to walk, or say why there is none."""
-    if not isinstance(model, keras.Model):
-        raise ModelError(f"a keras.Model is needed, not {type(model).__name__}")
+def check_built(model: keras.Model) -> None:
+    """Raise `ModelError` where a Sequential model's sizes are not known yet."""
     if isinstance(model, keras.Sequential) and model._functional is None:
         raise ModelError(
             f"the Sequential model {model.name!r} is not built, so that its sizes are unknown: "
             "begin it with keras.Input(shape), or call it once on data"
         )
+
+
+def _network(model: keras.Model) -> Functional:
+    """Return the functional model to walk, or say why there is none."""
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"a keras.Model is needed, not {type(model).__name__}")
+    check_built(model)
     network = functional(model)
     if network is None:
         raise UnsupportedLayerError(f"{model.name!r} ({type(model).__name__}): {SUBCLASSED}")
@@ -157,6 +163,11 @@ class _Runner:
 
 def _tensors(arguments: Any) -> list[Tensor]:
     return [x for x in keras.tree.flatten(arguments) if isinstance(x, Tensor)]
+
+
+def _given(call: Call, keywords: dict[str, Any]) -> list[tuple[Tensor, Any]]:
+    """Return each handle among a call's arguments, with its Keras tensor."""
+    return list(zip(_tensors((call.args, keywords)), call.inputs, strict=True))
 
 
 def _named(path: str, values: Sequence[Any]) -> dict[str, Any]:
@@ -210,14 +221,35 @@ class _Reader:
         return [Tensor(call.path, (None, *x.shape[1:]), self.draft, True) for x in call.outputs]
 
     def _lowered(self, call: Call) -> list[Tensor]:
-        lowering = lowering_of(call.operation)
         refuse_modes(call)
+        try:
+            lowering = lowering_of(call.operation)
+        except UnknownClass as unknown:
+            return self._traced(call, unknown)
         positional, keywords = for_lowering(call, lowering)
         if any(x.name in self.masks for x in _tensors((positional, keywords))):
             raise Refusal("it computes with truth values that depend on the input")
         outputs = list(keras.tree.flatten(lowering(call.operation, *positional, **keywords)))
         check_outputs(outputs, call)
         return outputs
+
+    def _traced(self, call: Call, unknown: UnknownClass) -> list[Tensor]:
+        """Lower what a layer computes, operation by operation, where its class is not known."""
+        keywords = inference(call)
+        tensors = _tensors((call.args, keywords))
+        if any(x.name in self.masks for x in tensors):
+            raise Refusal("it computes with truth values that depend on the input")
+        specs = [(x.shape, keras_tensor.dtype) for x, keras_tensor in _given(call, keywords)]
+        owner = tensorflow_reader.Owner(call.path, call.layer, call.operation)
+        try:
+            function = tensorflow_reader.traced(call.operation, call.args, keywords, specs, Tensor)
+            outputs, places = tensorflow_reader.lower_call(function, tensors, self.draft, owner)
+        except Refusal as refusal:
+            why = f"{unknown.why}; traced, {refusal.why}"
+            raise Refusal(why, refusal.helps or unknown.helps) from refusal
+        self.places.update(places)
+        check_outputs(outputs, call)
+        return list(outputs)
 
     def enter(self, call: Call, model: Functional) -> list[Tensor] | None:
         try:

@@ -12,9 +12,9 @@ import numpy as np
 
 from lrpkeras import backend
 from lrpkeras.errors import ModelError, VerificationError
-from lrpkeras.graph import keras_reader
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Node
+from lrpkeras.graph.sources import Source, source_of
 
 Array = Any
 
@@ -30,7 +30,7 @@ SIZES = (65, 97, 160, 257)
 
 def verify(
     graph: Graph,
-    model: keras.Model,
+    model: Any,
     input_range: tuple[float, float] | None = None,
     evaluate: Callable[[list[Array]], Mapping[str, Array]] | None = None,
 ) -> float:
@@ -41,7 +41,7 @@ def verify(
     graph
         A canonized graph of `model`.
     model
-        The model that it was read from.
+        The model, or source, that it was read from.
     input_range
         Where to draw the input from; normally distributed if unknown.
     evaluate
@@ -56,11 +56,12 @@ def verify(
     VerificationError
         Naming the first layer that differs by more than rounding explains.
     """
-    inputs, expected = _run(graph, model, input_range)
+    source = source_of(model)
+    inputs, expected = _run(graph, source, input_range)
     tensors = [backend.constant(array) for array in inputs]
     plain = cache(lambda: graph.evaluate(dict(zip(graph.inputs, tensors, strict=True))))
     values = plain() if evaluate is None else evaluate(tensors)
-    tolerance = TOLERANCE[_narrowest(model, graph.dtype)]
+    tolerance = TOLERANCE[_narrowest(source, graph.dtype)]
     precisely = cache(lambda: _in_float64(graph, inputs))
     worst = 0.0
     for layer, name in _compared(graph, expected):
@@ -82,14 +83,14 @@ def verify(
 
 
 def _run(
-    graph: Graph, model: keras.Model, input_range: tuple[float, float] | None
+    graph: Graph, source: Source, input_range: tuple[float, float] | None
 ) -> tuple[list[np.ndarray], dict[str, Array]]:
     """Draw inputs of a size that the model takes, and run it layer by layer."""
-    unknown = any(None in x.shape[1:] for x in model.inputs)
+    unknown = any(None in x.shape[1:] for x in source.inputs)
     for size in SIZES if unknown else SIZES[:1]:
-        inputs = random_inputs(model, graph.dtype, input_range, size)
+        inputs = random_inputs(source, graph.dtype, input_range, size)
         try:
-            return inputs, keras_reader.run(model, inputs)
+            return inputs, source.run(inputs)
         except Exception:
             # Whatever a layer raises where its input has shrunk away.
             if not unknown:
@@ -113,7 +114,7 @@ def _check_contrast(graph: Graph, values: Mapping[str, Array]) -> None:
         )
 
 
-def fidelity(graph: Graph, model: keras.Model, inputs: list[Array], value: Array) -> float:
+def fidelity(graph: Graph, model: Any, inputs: list[Array], value: Array) -> float:
     """Return how far the reported output is from the model's own, relative to its largest.
 
     Parameters
@@ -121,13 +122,13 @@ def fidelity(graph: Graph, model: keras.Model, inputs: list[Array], value: Array
     graph
         The rewritten graph; its last output is the reported one.
     model
-        The model that it was read from.
+        The model, or source, that it was read from.
     inputs
         What the model is run on.
     value
         The reported output. Where a softmax or sigmoid was stripped off, it is put back on.
     """
-    outputs = keras_reader.run(model, inputs)
+    outputs = source_of(model).run(inputs)
     name = graph.outputs[-1]
     owners = {*graph[name].layers, *(layer for layer, n in graph.places.items() if n == name)}
     known = sorted(owners & outputs.keys() - graph.folded)
@@ -212,7 +213,7 @@ def check_weights(graph: Graph) -> None:
 
 
 def random_inputs(
-    model: keras.Model, dtype: str, input_range: tuple[float, float] | None, size: int = 64
+    model: Any, dtype: str, input_range: tuple[float, float] | None, size: int = 64
 ) -> list[np.ndarray]:
     """Return one random array for each of the model's inputs, of values that its type can hold.
 
@@ -220,8 +221,9 @@ def random_inputs(
     half precision may not bear); or both within `input_range`.
     """
     random = np.random.default_rng(0)
+    source = source_of(model)
     arrays = []
-    for x in model.inputs:
+    for x in source.inputs:
         shape = (2, *(n or size for n in x.shape[1:]))
         drawn: Array
         if "int" in x.dtype or x.dtype == "bool":
@@ -229,7 +231,7 @@ def random_inputs(
             drawn = random.integers(low, high, size=shape, endpoint=True)
         elif input_range is None:
             drawn = random.normal(size=shape)
-            if _narrowest(model, dtype) in ("float32", "float64"):
+            if _narrowest(source, dtype) in ("float32", "float64"):
                 drawn[1] = random.uniform(0, 255, size=shape[1:])
         else:
             drawn = random.uniform(*input_range, size=shape)
@@ -239,9 +241,8 @@ def random_inputs(
     return arrays
 
 
-def _narrowest(model: keras.Model, dtype: str) -> str:
-    layers: list[Any] = model._flatten_layers()
-    used = {layer.compute_dtype for layer in layers}
+def _narrowest(source: Source, dtype: str) -> str:
+    used = source.dtypes
     return next((name for name in ("bfloat16", "float16", "float32") if name in used), dtype)
 
 

@@ -21,7 +21,8 @@ class Call:
     """One recorded call of a layer or operation, its tensors replaced by the walk's values.
 
     `path` names the call: layer names joined by "/", "#2" after one that is called a second time;
-    `layer` is the same without numbers. `outputs` are the Keras tensors that the call gave.
+    `layer` is the same without numbers. `outputs` are the Keras tensors that the call gave,
+    `inputs` those that it was given, in the order in which they occur in the arguments.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Call:
     args: tuple
     kwargs: dict[str, Any]
     outputs: Sequence[Any]
+    inputs: Sequence[Any] = ()
 
 
 class Visitor(Protocol):
@@ -72,7 +74,15 @@ def walk(
             continue
         args, kwargs = node.arguments.convert(lambda x: known.get(id(x), x))
         operation = node.operation
-        call = Call(path + name, layer + operation.name, operation, args, kwargs, node.outputs)
+        call = Call(
+            path + name,
+            layer + operation.name,
+            operation,
+            args,
+            kwargs,
+            node.outputs,
+            node.arguments.keras_tensors,
+        )
         outputs = _visit(call, visitor)
         visitor.leave(call.path, outputs)
         known.update({id(x): value for x, value in zip(node.outputs, outputs, strict=True)})

@@ -1,0 +1,21 @@
+"""Read TensorFlow graphs: SavedModels, concrete functions, and layers that are no lowering's class.
+
+A function is made one flat graph, its variables frozen, its constants folded; what depends on the
+input is lowered, operation by operation, to the same nodes as Keras layers are.
+"""
+
+from __future__ import annotations
+
+from lrpkeras.graph.tensorflow_reader import (  # noqa: F401 - importing them fills the registry
+    expressions,
+    lower_arithmetic,
+    lower_elementwise,
+    lower_linear,
+    lower_moves,
+    lower_pooling,
+)
+from lrpkeras.graph.tensorflow_reader.function import FunctionSource, lower_call
+from lrpkeras.graph.tensorflow_reader.reading import Owner
+from lrpkeras.graph.tensorflow_reader.tracing import traced, untouched
+
+__all__ = ["FunctionSource", "Owner", "lower_call", "traced", "untouched"]

@@ -1,0 +1,180 @@
+"""A concrete function as a model: read to a graph, and run to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from lrpkeras.errors import ModelError
+from lrpkeras.graph.draft import Draft, Refusal, Tensor
+from lrpkeras.graph.graph import Graph
+from lrpkeras.graph.nodes import Input
+from lrpkeras.graph.problems import inner_softmax, raise_all
+from lrpkeras.graph.tensorflow_reader.flat import Flat, flatten
+from lrpkeras.graph.tensorflow_reader.reading import Owner, Reading
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An input: its name, shape with batch, and type."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class FunctionSource:
+    """What a concrete function computes.
+
+    Parameters
+    ----------
+    function
+        A concrete function of tensors with the batch in front.
+    names
+        The inputs' names, in the order of the function's own; those of its placeholders by default.
+    keep
+        Whatever must live as long as the function, such as the object that holds its variables.
+    """
+
+    def __init__(
+        self,
+        function: Any,
+        names: Sequence[str] | None = None,
+        structure: Any = None,
+        keep: Any = None,
+    ) -> None:
+        self.function = function
+        self.keep = keep
+        given = function.inputs[: len(function.inputs) - len(function.captured_inputs)]
+        names = [x.op.name for x in given] if names is None else names
+        for x, name in zip(given, names, strict=True):
+            _check_input(x, name)
+        self.inputs = tuple(
+            Spec(name, (None, *x.shape[1:]), x.dtype.name)
+            for x, name in zip(given, names, strict=True)
+        )
+        keys = {name: name for name in names}
+        self.structure = structure if structure is not None else keys if len(keys) > 1 else names[0]
+
+    @cached_property
+    def flat(self) -> Flat:
+        """The function's flat graph. Variables are read at the time of `read`."""
+        return flatten(self.function)
+
+    @property
+    def dtypes(self) -> set[str]:
+        """The types of all tensors."""
+        operations = self.flat.graph.get_operations()
+        return {x.dtype.name for op in operations for x in op.outputs}
+
+    def read(self) -> Graph:
+        """Return the graph; see `keras_reader.read`."""
+        self.flat.shared.clear()
+        wide = any(x.dtype == tf.float64 for x in self.flat.outputs)
+        draft = Draft("float64" if wide else "float32", _no_layer)
+        inputs = [_input(draft, spec) for spec in self.inputs]
+        reading = Reading(self.flat, draft, Owner())
+        outputs = reading.run(inputs)
+        _check_outputs(reading, outputs)
+        handles = [(x.name, x.name) for x in inputs]
+        places = dict([*handles, *((p, x.name) for p, x in reading.places() if _is_node(x, draft))])
+        for name, value in zip(self._output_names(), outputs, strict=True):
+            places.setdefault(name, value.name)
+        self._tensors = reading.tensors()
+        return Graph(
+            nodes=draft.nodes,
+            inputs=tuple(x.name for x in inputs),
+            outputs=tuple(x.name for x in outputs),
+            places=places,
+            dtype=draft.dtype,
+        )
+
+    def _output_names(self) -> list[str]:
+        structured = self.function.structured_outputs
+        if isinstance(structured, dict):
+            return sorted(structured)
+        return [f"output_{number}" for number in range(len(self.function.outputs))]
+
+    def run(self, inputs: Any) -> dict[str, Array]:
+        """Return what each layer, and the function itself, puts out, by its path."""
+        arrays = [
+            np.asarray(tf.cast(x, spec.dtype)) for x, spec in zip(inputs, self.inputs, strict=True)
+        ]
+        outputs = dict(zip(self._output_names(), self._called(arrays), strict=True))
+        return {**self._layers(arrays), **outputs}
+
+    def _called(self, arrays: Sequence[np.ndarray]) -> list[Array]:
+        tensors = [tf.constant(x) for x in arrays]
+        signature = self.function.structured_input_signature
+        if signature is None:
+            return list(tf.nest.flatten(self.function(*tensors)))
+        args, kwargs = tf.nest.pack_sequence_as(signature, tensors)
+        return list(tf.nest.flatten(self.function(*args, **kwargs)))
+
+    def _layers(self, arrays: Sequence[np.ndarray]) -> dict[str, Array]:
+        """Run the flat graph itself: what each layer's scope puts out."""
+        flat = self.flat
+        feed = dict(zip(flat.inputs, arrays, strict=True))
+        for name in flat.held:
+            feed[flat.graph.get_tensor_by_name(f"{name}:0")] = flat.value(name).numpy()
+        with tf.compat.v1.Session(graph=flat.graph) as session:
+            found: dict[str, Array] = session.run(self._tensors, feed)
+        return found
+
+
+def _check_input(x: Any, name: str) -> None:
+    if x.shape.rank is None or x.shape.rank < 1:
+        raise ModelError(
+            f"The function's input {name!r} has no known number of axes: trace it with a "
+            "tf.TensorSpec such as (None, 224, 224, 3)."
+        )
+
+
+def _input(draft: Draft, spec: Spec) -> Tensor:
+    node = Input(name=spec.name, shape=spec.shape, layers=(spec.name,), dtype=spec.dtype)
+    draft.nodes[node.name] = node
+    return Tensor(node.name, node.shape, draft)
+
+
+def _no_layer(layer: Any, x: Tensor) -> Tensor:
+    raise Refusal("a TensorFlow function holds no Keras layers")
+
+
+def _is_node(value: Any, draft: Draft) -> bool:
+    return isinstance(value, Tensor) and value.name in draft.nodes
+
+
+def _check_outputs(reading: Reading, outputs: Sequence[Any]) -> None:
+    raise_all(reading.problems)
+    if not all(_is_node(x, reading.draft) for x in outputs):
+        raise ModelError("An output of the function does not keep the samples of a batch apart.")
+    raise_all(inner_softmax(reading.draft.nodes, [x.name for x in outputs]))
+
+
+def lower_call(function: Any, inputs: Sequence[Tensor], draft: Draft, owner: Owner) -> tuple:
+    """Lower a traced layer into a draft.
+
+    Returns
+    -------
+    The handles of its outputs, and `{path: node}` of the layers inside it.
+
+    Raises
+    ------
+    Refusal
+        Naming every operation that cannot be lowered.
+    """
+    reading = Reading(flatten(function), draft, owner)
+    outputs = reading.run(inputs)
+    if reading.problems:
+        raise Refusal("; ".join(map(str, reading.problems)))
+    if not all(isinstance(x, Tensor) for x in outputs):
+        raise Refusal("its output does not keep the samples of a batch apart")
+    places = {path: x.name for path, x in reading.places() if _is_node(x, draft)}
+    return outputs, places

@@ -1,0 +1,284 @@
+"""Convolutions, matrix products, biases and batch normalization."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+
+from lrpkeras.graph import lower_operations
+from lrpkeras.graph.convolutions import Convolution, Depthwise, Padding, TransposedConvolution
+from lrpkeras.graph.draft import Refusal, Tensor, UnknownSize
+from lrpkeras.graph.lower_convolution import same_padding, spatial
+from lrpkeras.graph.lower_merging import reshape
+from lrpkeras.graph.lower_normalization import affine
+from lrpkeras.graph.nodes import Affine, Linear, Node
+from lrpkeras.graph.operations import Dense
+from lrpkeras.graph.tensorflow_reader.lowering import Blocks, Op, Value, lowers
+
+Sizes = tuple[int, ...]
+
+
+def channels_first(op: Op) -> bool:
+    """Whether an operation has its channels behind the batch."""
+    return "data_format" in op.operation.node_def.attr and op.get("data_format").startswith("NC")
+
+
+def inner(values: list[int], first: bool) -> Sizes:
+    """Return what an attribute says of the spatial axes."""
+    return tuple(values[2:] if first else values[1:-1])
+
+
+@lowers("Conv2D", "Conv3D")
+def convolution(op: Op) -> Value:
+    """A convolution, grouped or not; between ExpandDims and Squeeze one of a lower rank."""
+    first, kernel = channels_first(op), _kernel(op)
+    x = op.value(0)
+    if isinstance(x, Blocks):
+        return replace(x, linear=("convolution", kernel))
+    x = op.tensor(0)
+    channels = x.shape[1 if first else -1]
+    if channels is None:
+        raise UnknownSize("its number of channels is only known at run time")
+    geometry = _geometry(op, kernel.shape[:-2], x)
+    operation = Convolution(**geometry, channels_first=first, groups=channels // kernel.shape[-2])
+    return _of_lower_rank(op, x, operation, kernel)
+
+
+@lowers("DepthwiseConv2dNative")
+def depthwise(op: Op) -> Value:
+    """Each channel on its own."""
+    kernel = _kernel(op)
+    x = op.value(0)
+    if isinstance(x, Blocks):
+        return replace(x, linear=("depthwise", kernel))
+    x = op.tensor(0)
+    operation = Depthwise(**_geometry(op, kernel.shape[:-2], x), channels_first=channels_first(op))
+    return _of_lower_rank(op, x, operation, kernel)
+
+
+def _kernel(op: Op, number: int = 1) -> np.ndarray:
+    if not op.is_constant(number):
+        raise Refusal("its kernel depends on the input, which no rule is known for")
+    return op.constant(number)
+
+
+def _geometry(op: Op, window: Sizes, x: Tensor) -> dict:
+    first = channels_first(op)
+    strides = inner(op.get("strides"), first)
+    dilation = inner(op.get("dilations"), first)
+    padding = padding_of(op, spatial(x.shape, first), _reaches(window, dilation), strides)
+    return {"strides": strides, "padding": padding, "dilation": dilation}
+
+
+def _reaches(window: Sizes, dilation: Sizes) -> Sizes:
+    return tuple((n - 1) * d + 1 for n, d in zip(window, dilation, strict=True))
+
+
+def padding_of(op: Op, sizes: tuple[int | None, ...], reaches: Sizes, strides: Sizes) -> Padding:
+    """Return an operation's padding, explicit where the sizes are known."""
+    kind = op.get("padding")
+    if kind == "EXPLICIT":
+        pairs = np.reshape(op.get("explicit_paddings"), (-1, 2)).tolist()
+        given = pairs[2:] if channels_first(op) else pairs[1:-1]
+        return tuple((int(low), int(high)) for low, high in given)
+    if kind == "VALID":
+        return ((0, 0),) * len(reaches)
+    return same_padding(sizes, reaches, strides)
+
+
+def _of_lower_rank(
+    op: Op, x: Tensor, operation: Convolution | Depthwise, kernel: np.ndarray
+) -> Tensor:
+    """Emit a convolution; without the axis of size 1 that was put in for it alone."""
+    before, axis = op.reading.expanded.get(x.name, (None, 0))
+    place = axis - (2 if operation.channels_first else 1)
+    flat = before is not None and 0 <= place < len(kernel.shape) - 2
+    if before is None or not flat or kernel.shape[place] != 1 or not _is_trivial(operation, place):
+        return x.then(Linear, operation=operation, kernel=kernel)
+    lower = replace(
+        operation,
+        strides=_drop(operation.strides, place),
+        padding=operation.padding
+        if isinstance(operation.padding, str)
+        else _drop(operation.padding, place),
+        dilation=_drop(operation.dilation, place),
+    )
+    kernel = op.reading.once(("squeezed", id(kernel)), lambda: np.squeeze(kernel, place))
+    y = before.then(Linear, operation=lower, kernel=kernel)
+    shape = (*y.shape[1:axis], 1, *y.shape[axis:])
+    wide = reshape(y, shape, "expand")
+    op.reading.expanded[wide.name] = (y, axis)
+    return wide
+
+
+def _is_trivial(operation: Convolution | Depthwise, place: int) -> bool:
+    padded = not isinstance(operation.padding, str) and any(operation.padding[place])
+    return operation.dilation[place] == 1 and not padded
+
+
+def _drop(values: tuple, place: int) -> tuple:
+    return (*values[:place], *values[place + 1 :])
+
+
+@lowers("SpaceToBatchND")
+def space_to_batch(op: Op) -> Blocks:
+    """The first third of a dilated convolution, as TensorFlow may spell it."""
+    block = tuple(int(n) for n in op.constant(1))
+    return Blocks(op.tensor(0), block, _pairs(op.constant(2)))
+
+
+@lowers("BatchToSpaceND")
+def batch_to_space(op: Op) -> Tensor:
+    """The last third: the convolution with its dilation, its padding less what is cropped."""
+    given = op.value(0)
+    if not isinstance(given, Blocks) or given.linear is None:
+        raise Refusal("blocks of several samples are known only around a dilated convolution")
+    kind, kernel = given.linear
+    crops = _pairs(op.constant(2))
+    pairs = zip(given.padding, crops, strict=True)
+    padding = tuple((low - left, high - right) for (low, high), (left, right) in pairs)
+    rank = len(given.block)
+    if any(n < 0 for pair in padding for n in pair) or given.base.rank != rank + 2:
+        raise Refusal("blocks that are cropped by more than they were padded are not known")
+    ones = (1,) * rank
+    if kind == "depthwise":
+        return given.base.then(
+            Linear, operation=Depthwise(ones, padding, given.block), kernel=kernel
+        )
+    groups = int(given.base.shape[-1] or 0) // kernel.shape[-2]
+    operation = Convolution(ones, padding, given.block, groups=groups)
+    return given.base.then(Linear, operation=operation, kernel=kernel)
+
+
+def _pairs(array: np.ndarray) -> tuple[tuple[int, int], ...]:
+    return tuple((int(low), int(high)) for low, high in array)
+
+
+@lowers("Conv2DBackpropInput", "Conv3DBackpropInputV2")
+def transposed(op: Op) -> Tensor:
+    """A transposed convolution: the adjoint of the one that would lead back."""
+    first, kernel = channels_first(op), _kernel(op)
+    x = op.tensor(2)
+    strides = inner(op.get("strides"), first)
+    dilation = inner(op.get("dilations"), first)
+    sizes, given = spatial(op.shape, first), spatial(x.shape, first)
+    if None in sizes or None in given:
+        raise UnknownSize("the size of its output is only known at run time")
+    padding = padding_of(op, sizes, _reaches(kernel.shape[:-2], dilation), strides)
+    terms = zip(sizes, given, strides, strict=True)
+    grow = tuple(int(size or 0) - int(n or 0) * stride for size, n, stride in terms)
+    forward = Convolution(strides, padding, dilation, channels_first=first)
+    operation = TransposedConvolution(forward, sizes, grow)
+    return x.then(Linear, operation=operation, kernel=kernel)
+
+
+@lowers("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", rowwise=True)
+def matmul(op: Op) -> Tensor:
+    """`x @ kernel`, or `matrix @ x` for the last two axes of `x`."""
+    plain = op.type == "MatMul"
+    left, right = ("transpose_a", "transpose_b") if plain else ("adj_x", "adj_y")
+    if not op.is_constant(1):
+        if op.is_constant(0) and not op.get(left) and not op.get(right) and not plain:
+            return lower_operations.matmul(None, op.constant(0), op.tensor(1))
+        raise Refusal("it multiplies two tensors as matrices, which no rule is known for yet")
+    kernel = _matrix(op, right)
+    if op.get(left):
+        raise Refusal("its input is transposed, across samples")
+    return op.tensor(0).then(Linear, operation=Dense(), kernel=kernel)
+
+
+def _matrix(op: Op, transposed: str) -> np.ndarray:
+    kernel = op.constant(1)
+    shape = kernel.shape
+    if len(shape) != 2 and any(n != 1 for n in shape[:-2]):
+        raise Refusal(f"a product with a constant of shape {shape} is not known yet")
+    if len(shape) == 2 and not op.get(transposed):
+        return kernel
+
+    def matrix() -> np.ndarray:
+        flat = kernel.reshape(shape[-2:])
+        return flat.T if op.get(transposed) else flat
+
+    return op.reading.once(("matrix", id(kernel), op.get(transposed)), matrix)
+
+
+@lowers("Einsum")
+def einsum(op: Op) -> Tensor:
+    """A contraction of one tensor and one constant."""
+    operands = [op.either(number) for number in range(op.count)]
+    return lower_operations.einsum(SimpleNamespace(subscripts=op.get("equation")), *operands)
+
+
+@lowers("BiasAdd", rowwise=True)
+def bias_add(op: Op) -> Tensor:
+    """A bias of the linear node in front, which only this reads; a shift elsewhere."""
+    bias = op.constant(1)
+    x = op.tensor(0)
+    if channels_first(op):
+        return shifted(op, x, bias.reshape((-1, *(1,) * (x.rank - 2))))
+    return shifted(op, x, bias)
+
+
+def shifted(op: Op, x: Tensor, shift: np.ndarray) -> Tensor:
+    """Return `x + shift`: as the bias of the linear node that gives `x`, if it can be.
+
+    So too as the shift of the batch normalization that gives `x`.
+    """
+    before, _ = op.reading.expanded.get(x.name, (x, 0))
+    node = x.draft.nodes.get(before.name)
+    bias = None
+    if _read_once(op, x):
+        bias = _as_bias(node, before, shift, x.rank)
+    if bias is None or node is None:
+        return affine(x, 1.0, shift)
+    layers = tuple(dict.fromkeys((*node.layers, x.draft.site.layer)))
+    x.draft.nodes[node.name] = replace(node, layers=layers, **x.draft.fields(bias))
+    return x
+
+
+def _as_bias(node: Node | None, x: Tensor, shift: np.ndarray, rank: int) -> dict | None:
+    """Return the field of a node that a shift behind it becomes, if it can."""
+    if isinstance(node, Linear) and node.bias is None:
+        channel = node.operation.channel_axis
+        vector = _as_vector(shift, rank, 1 if channel == 1 else rank - 1)
+        if vector is not None and vector.size == x.shape[channel]:
+            return {"bias": vector}
+    if isinstance(node, Affine) and node.batch_norm and node.shift is None:
+        vector = _as_vector(shift, rank, node.axis % rank)
+        if vector is not None and vector.size == node.scale.size:
+            return {"shift": vector.reshape(node.scale.shape)}
+    return None
+
+
+def _read_once(op: Op, x: Tensor) -> bool:
+    tensors = [t for t in op.operation.inputs if not op.reading.constants.is_constant(t)]
+    return op.reading.read_once(tensors[0])
+
+
+def _as_vector(array: np.ndarray, rank: int, channel: int) -> np.ndarray | None:
+    """Return a constant that varies along the channels alone as a vector."""
+    shape = (1,) * (rank - array.ndim) + array.shape
+    if any(n != 1 for axis, n in enumerate(shape) if axis != channel):
+        return None
+    return array.reshape(-1)
+
+
+@lowers("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
+def fused_batch_norm(op: Op) -> list[Value]:
+    """Batch normalization by stored statistics."""
+    if op.get("is_training"):
+        raise Refusal("it normalizes by the batch's own statistics", "export it for inference")
+    gamma, beta, mean, variance = (op.constant(n).astype("float64") for n in range(1, 5))
+    scale = gamma / np.sqrt(variance + op.get("epsilon"))
+    x, first = op.tensor(0), channels_first(op)
+    shape = (-1, *(1,) * (x.rank - 2)) if first else (-1,)
+    y = x.then(
+        Affine,
+        scale=scale.reshape(shape),
+        shift=(beta - mean * scale).reshape(shape),
+        batch_norm=True,
+        axis=1 if first else -1,
+    )
+    return [y, *[None] * (len(op.operation.outputs) - 1)]

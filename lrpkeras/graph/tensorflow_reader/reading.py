@@ -1,0 +1,222 @@
+"""The walk over a flat graph: which operations are needed, and what each becomes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lrpkeras.graph.draft import Draft, Refusal, Site, Tensor, UnknownSize
+from lrpkeras.graph.moves import Shape
+from lrpkeras.graph.problems import Problem
+from lrpkeras.graph.tensorflow_reader import patterns
+from lrpkeras.graph.tensorflow_reader.constants import Constants
+from lrpkeras.graph.tensorflow_reader.flat import Flat
+from lrpkeras.graph.tensorflow_reader.lowering import LOWERINGS, ROWWISE, Op, Rows, Value
+from lrpkeras.graph.tensorflow_reader.scopes import Place, places
+
+# What only hands its input on.
+ALIASES = {
+    "CheckNumerics",
+    "EnsureShape",
+    "Identity",
+    "IdentityN",
+    "PreventGradient",
+    "Snapshot",
+    "StopGradient",
+}
+REASONS = {
+    "control flow that depends on values": ("Case", "If", "StatelessCase", "StatelessIf", "While",
+                                            "StatelessWhile", "Switch", "Merge", "Enter"),
+    "random numbers": ("Multinomial", "RandomStandardNormal", "RandomUniform", "RandomUniformInt",
+                       "StatelessRandomNormalV2", "StatelessRandomUniformV2",
+                       "StatelessTruncatedNormalV2", "TruncatedNormal"),
+    "Python code that runs outside of the graph": ("EagerPyFunc", "PyFunc", "PyFuncStateless"),
+}  # fmt: skip
+WHY = {kind: f"it has {why}" for why, kinds in REASONS.items() for kind in kinds}
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose operations are read: `path` and `layer` go before the names, "" for a whole model."""
+
+    path: str = ""
+    layer: str = ""
+    operation: Any = None
+
+    def site(self, place: Place) -> Site:
+        """Return where an operation's nodes are emitted."""
+        return Site(self._under(self.path, place.path), self._under(self.layer, place.layer),
+                    self.operation)  # fmt: skip
+
+    @staticmethod
+    def _under(outer: str, inner: str) -> str:
+        return f"{outer}/{inner}" if outer and inner else outer or inner
+
+
+@dataclass
+class Reading:
+    """Lowers the operations of a flat graph into a draft, inputs first.
+
+    Attributes
+    ----------
+    expanded
+        By node name: the tensor before an axis of size 1 was put in, and the axis.
+    """
+
+    flat: Flat
+    draft: Draft
+    owner: Owner
+    problems: list[Problem] = field(default_factory=list)
+    expanded: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.constants = Constants(self.flat)
+        self._values: dict[str, Value] = {}
+        self._places: dict[str, Place] = {}
+        self._sources: dict[str, patterns.Pattern | None] = {}
+        self.uses: Counter[str] = Counter()
+
+    def run(self, inputs: Sequence[Tensor]) -> list[Value]:
+        """Lower everything that the outputs need; return their values."""
+        given = zip(self.flat.inputs, inputs, strict=True)
+        self._values = {x.name: handle for x, handle in given}
+        order = self._order()
+        own = [op.name for op in order if op.type not in ALIASES and op.type != "Placeholder"]
+        root = None if self.owner.operation is None else self.owner.operation.name
+        self._places = places(own, self._variables(), root)
+        for op in order:
+            self._lower(op)
+        return [self.value(x) for x in self.flat.outputs]
+
+    def _variables(self) -> Mapping[str, str]:
+        return {name: variable for name, variable in self.flat.variables.items() if variable}
+
+    def places(self) -> Iterator[tuple[str, Value]]:
+        """Yield each layer's path and the value that its last operation gave."""
+        last = {}
+        for name, place in self._places.items():
+            op = self.flat.graph.get_operation_by_name(name)
+            if len(op.outputs) == 1 and op.outputs[0].name in self._values:
+                last[self.owner.site(place).path] = self._values[op.outputs[0].name]
+        yield from last.items()
+
+    def tensors(self) -> dict[str, Any]:
+        """Return each layer's last output, as a tensor of the flat graph, by its path."""
+        found = {}
+        for name, place in self._places.items():
+            outputs = self.flat.graph.get_operation_by_name(name).outputs
+            if len(outputs) == 1 and isinstance(self._values.get(outputs[0].name), Tensor):
+                found[self.owner.site(place).path] = outputs[0]
+        return found
+
+    def value(self, tensor: Any) -> Value:
+        """Return what a tensor became: a handle, or what stands for one."""
+        if self.constants.is_constant(tensor):
+            raise Refusal("it does not depend on the model's input")
+        return self._values[tensor.name]
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return what `make` returns, made once: weights that are shared stay shared."""
+        if key not in self.flat.shared:
+            self.flat.shared[key] = make()
+        return self.flat.shared[key]
+
+    def read_once(self, tensor: Any) -> bool:
+        """Whether one operation alone reads a tensor."""
+        return self.uses[tensor.name] == 1
+
+    def shape(self, tensor: Any) -> Shape:
+        """Return a static shape, its batch unknown.
+
+        Raises
+        ------
+        UnknownSize
+            Not even the number of axes is known.
+        """
+        if tensor.shape.rank is None:
+            raise UnknownSize("its number of axes is only known at run time")
+        return (None, *tensor.shape[1:]) if tensor.shape.rank else ()
+
+    def _order(self) -> list[Any]:
+        """The operations that are needed, each after those that it reads."""
+        order: dict[str, Any] = {}
+        for output in self.flat.outputs:
+            stack = [(output.op, iter(self._needs(output.op)))]
+            while stack:
+                op, needs = stack[-1]
+                pending = next((x.op for x in needs if x.op.name not in order), None)
+                if pending is None:
+                    order.setdefault(op.name, op)
+                    stack.pop()
+                else:
+                    stack.append((pending, iter(self._needs(pending))))
+        for op in order.values():
+            self.uses.update(x.name for x in self._needs(op))
+        self.uses.update(x.name for x in self.flat.outputs)
+        return list(order.values())
+
+    def _needs(self, op: Any) -> list[Any]:
+        """The tensors that an operation, or the pattern that it ends, is computed from."""
+        if self.constants.is_constant(op.outputs[0]):
+            return []
+        if op.name not in self._sources:
+            self._sources[op.name] = patterns.ending_at(op, self.constants)
+        pattern = self._sources[op.name]
+        needed = op.inputs if pattern is None else pattern.sources
+        return [x for x in needed if not self.constants.is_constant(x)]
+
+    def _lower(self, op: Any) -> None:
+        if self.constants.is_constant(op.outputs[0]) or op.outputs[0].name in self._values:
+            return
+        if op.type in ALIASES:
+            pairs = zip(op.outputs, op.inputs, strict=True)
+            self._values.update({y.name: self._values[x.name] for y, x in pairs
+                                 if x.name in self._values})  # fmt: skip
+            return
+        with self.draft.at(self.owner.site(self._places[op.name])):
+            try:
+                values = self._lowered(op)
+            except Refusal as refusal:
+                self._refuse(op, refusal)
+                values = [self._guess(x) for x in op.outputs]
+        outputs = zip(op.outputs, values, strict=True)
+        self._values.update({x.name: value for x, value in outputs})
+
+    def _lowered(self, op: Any) -> list[Value]:
+        pattern = self._sources[op.name]
+        if pattern is not None:
+            return [pattern.emit(*(self.value(x) for x in pattern.sources))]
+        if op.type not in LOWERINGS:
+            why = WHY.get(op.type, f"no rule is known for the TensorFlow operation {op.type}")
+            raise Refusal(why)
+        return self._called(op)
+
+    def _called(self, op: Any) -> list[Value]:
+        lowering = LOWERINGS[op.type]
+        seen = Op(op, self)
+        rows = [x for x in op.inputs if isinstance(self._values.get(x.name), Rows)]
+        if rows and op.type in ROWWISE:
+            bases = tuple(self._base(x) for x in op.inputs)
+            return [Rows(lowering(replace(seen, values=bases)))]
+        result = lowering(seen)
+        return list(result) if isinstance(result, list) else [result]
+
+    def _base(self, tensor: Any) -> Value:
+        value = self._values.get(tensor.name)
+        if not isinstance(value, Rows | None):
+            raise Refusal("it joins merged samples with others")
+        return None if value is None else value.base
+
+    def _guess(self, tensor: Any) -> Tensor:
+        rank = tensor.shape.rank or 2
+        shape = tuple(tensor.shape) if tensor.shape.rank else (None,) * rank
+        return Tensor(tensor.name, (None, *shape[1:]), self.draft, True)
+
+    def _refuse(self, op: Any, refusal: Refusal) -> None:
+        guessed = [self._values.get(x.name) for x in op.inputs]
+        after = any(isinstance(x, Tensor) and x.guessed for x in guessed)
+        if not after or op.type not in LOWERINGS:
+            path = self.owner.site(self._places[op.name]).path
+            self.problems.append(Problem(f"{path}:{op.type}", type(op), refusal))

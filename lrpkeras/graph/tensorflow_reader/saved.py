@@ -1,0 +1,59 @@
+"""SavedModels: graphs in a folder. Loading one runs no Python from it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from lrpkeras.errors import ModelError
+from lrpkeras.graph.tensorflow_reader.function import FunctionSource
+
+# What Keras and TensorFlow call the signature that serves predictions.
+DEFAULT = "serving_default"
+
+
+def is_saved_model(path: str | os.PathLike) -> bool:
+    """Whether a path is the folder of a SavedModel."""
+    names = ("saved_model.pb", "saved_model.pbtxt")
+    return any((Path(path) / name).is_file() for name in names)
+
+
+def load(path: str | os.PathLike) -> FunctionSource:
+    """Return the signature that a SavedModel serves.
+
+    Raises
+    ------
+    ModelError
+        The folder cannot be loaded, or has several signatures and none of them is the default.
+    """
+    try:
+        loaded = tf.saved_model.load(os.fspath(path))
+    except Exception as error:
+        raise ModelError(
+            f"{os.fspath(path)!r} could not be loaded: {type(error).__name__}: {error}"
+        ) from error
+    signatures = dict(loaded.signatures)
+    # Keras' own export writes the same function under both names.
+    name = DEFAULT if DEFAULT in signatures else None
+    if name is None and len(signatures) == 1:
+        name = next(iter(signatures))
+    if name is None:
+        raise ModelError(
+            f"{os.fspath(path)!r} has {len(signatures)} signatures {sorted(signatures)} and no "
+            f"{DEFAULT!r}: give one of them, Analyzer(loaded.signatures[...]) with "
+            "loaded = tf.saved_model.load(path)."
+        )
+    return of_signature(signatures[name], loaded)
+
+
+def of_signature(function: Any, keep: Any = None) -> FunctionSource:
+    """Return a signature, or another concrete function, as a source.
+
+    A signature takes its inputs by name.
+    """
+    signature = function.structured_input_signature
+    named = signature is not None and not signature[0] and isinstance(signature[1], dict)
+    return FunctionSource(function, sorted(signature[1]) if named else None, keep=keep)
