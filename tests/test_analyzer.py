@@ -261,9 +261,9 @@ def test_files_that_are_broken_are_refused(tmp_path, name, spoil):
     ("name", "words"),
     [
         ("missing.keras", "There is no model file .*missing.keras"),
-        ("model.onnx", "must end in .keras"),
-        ("model", "must end in .keras"),
-        ("", "model file"),
+        ("model.onnx", "ends in .keras"),
+        ("model", "ends in .keras"),
+        ("", "neither a file .* nor the folder of a SavedModel"),
     ],
 )
 def test_files_that_are_no_models_are_refused(tmp_path, name, words):

@@ -102,11 +102,25 @@ def extra(plan: Plan, how: Plan) -> str:
     return wanted
 
 
+def table(plan: Plan, how: Plan) -> dict[str, list[str]]:
+    """The rules of a plan.
+
+    With whole numbers, sums cancel to a last bit: divided by that, as `Zero` does, relevance is
+    rounding alone, in every ledger.
+    """
+    if not plan["whole"]:
+        return how["table"]
+    return {
+        kind: [rule.replace("Zero(", "Epsilon(epsilon=1e-06, ") for rule in found]
+        for kind, found in how["table"].items()
+    }
+
+
 def checked(plan: Plan, how: Plan) -> tuple[Net, Program]:
     """Build and check; an error carries the script that shows it."""
     net, wanted = build(plan), extra(plan, how)
-    settings = {key: how[key] for key in ("table", "batch_norm", "ratio")}
-    settings["non_negative"] = plan["non_negative"]
+    settings = {key: how[key] for key in ("batch_norm", "ratio")}
+    settings |= {"table": table(plan, how), "non_negative": plan["non_negative"]}
     try:
         program = check(Case(net.model, net.logits, net.inputs, **settings), wanted)
     except Exception as error:

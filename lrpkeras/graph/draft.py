@@ -25,8 +25,8 @@ class Refusal(Exception):  # noqa: N818 - caught by the reader, which raises the
         self.helps = helps
 
 
-class UnknownClass(Refusal):
-    """No lowering is registered for a class; what it computes may still be traced."""
+class NotYet(Refusal):
+    """Nothing but a new rule would help: what the layer computes has no kind of node."""
 
 
 class UnknownSize(Refusal):

@@ -19,11 +19,13 @@ from lrpkeras.graph import (  # noqa: F401 - importing them fills the registry
     lower_convolution,
     lower_inert,
     lower_linear,
+    lower_local_normalization,
     lower_merging,
     lower_normalization,
     lower_operations,
     lower_pooling,
     lower_reshaping,
+    lower_sample_normalization,
     lower_slicing,
     lower_windows,
     tensorflow_reader,
@@ -35,9 +37,9 @@ from lrpkeras.graph.call_arguments import (
     inference,
     refuse_modes,
 )
-from lrpkeras.graph.draft import Draft, Refusal, Site, Tensor, UnknownClass, UnknownSize
+from lrpkeras.graph.draft import Draft, NotYet, Refusal, Site, Tensor, UnknownSize
 from lrpkeras.graph.graph import Graph
-from lrpkeras.graph.lower import lowering_of
+from lrpkeras.graph.lower import LOWERINGS, Registered, lowering_of
 from lrpkeras.graph.nodes import Input
 from lrpkeras.graph.problems import Problem, inner_softmax, raise_all
 from lrpkeras.graph.walk import Call, functional, walk
@@ -165,11 +167,6 @@ def _tensors(arguments: Any) -> list[Tensor]:
     return [x for x in keras.tree.flatten(arguments) if isinstance(x, Tensor)]
 
 
-def _given(call: Call, keywords: dict[str, Any]) -> list[tuple[Tensor, Any]]:
-    """Return each handle among a call's arguments, with its Keras tensor."""
-    return list(zip(_tensors((call.args, keywords)), call.inputs, strict=True))
-
-
 def _named(path: str, values: Sequence[Any]) -> dict[str, Any]:
     """Name the outputs of a call: by its path, and a number where there are several."""
     if len(values) == 1:
@@ -222,24 +219,36 @@ class _Reader:
 
     def _lowered(self, call: Call) -> list[Tensor]:
         refuse_modes(call)
+        before = dict(self.draft.nodes)
         try:
-            lowering = lowering_of(call.operation)
-        except UnknownClass as unknown:
-            return self._traced(call, unknown)
+            return self._by_class(call)
+        except (NotYet, UnknownSize):
+            raise
+        except Refusal as refusal:
+            if isinstance(LOWERINGS.get(type(call.operation)), Registered):
+                raise
+            self.draft.nodes.clear()
+            self.draft.nodes.update(before)
+            return self._traced(call, refusal)
+
+    def _by_class(self, call: Call) -> list[Tensor]:
+        lowering = lowering_of(call.operation)
         positional, keywords = for_lowering(call, lowering)
-        if any(x.name in self.masks for x in _tensors((positional, keywords))):
-            raise Refusal("it computes with truth values that depend on the input")
+        self._refuse_truths(_tensors((positional, keywords)))
         outputs = list(keras.tree.flatten(lowering(call.operation, *positional, **keywords)))
         check_outputs(outputs, call)
         return outputs
 
-    def _traced(self, call: Call, unknown: UnknownClass) -> list[Tensor]:
-        """Lower what a layer computes, operation by operation, where its class is not known."""
+    def _refuse_truths(self, tensors: Sequence[Tensor]) -> None:
+        if any(x.name in self.masks for x in tensors):
+            raise NotYet("it computes with truth values that depend on the input")
+
+    def _traced(self, call: Call, unknown: Refusal) -> list[Tensor]:
+        """Lower what a call computes, operation by operation, where its class does not tell."""
         keywords = inference(call)
         tensors = _tensors((call.args, keywords))
-        if any(x.name in self.masks for x in tensors):
-            raise Refusal("it computes with truth values that depend on the input")
-        specs = [(x.shape, keras_tensor.dtype) for x, keras_tensor in _given(call, keywords)]
+        self._refuse_truths(tensors)
+        specs = [(x.shape, given.dtype) for x, given in zip(tensors, call.inputs, strict=True)]
         owner = tensorflow_reader.Owner(call.path, call.layer, call.operation)
         try:
             function = tensorflow_reader.traced(call.operation, call.args, keywords, specs, Tensor)
@@ -247,8 +256,8 @@ class _Reader:
         except Refusal as refusal:
             why = f"{unknown.why}; traced, {refusal.why}"
             raise Refusal(why, refusal.helps or unknown.helps) from refusal
-        self.places.update(places)
         check_outputs(outputs, call)
+        self.places.update((path, node) for path, node in places.items() if path != call.path)
         return list(outputs)
 
     def enter(self, call: Call, model: Functional) -> list[Tensor] | None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import keras
 
 from lrpkeras.errors import LrpError, ModelError
-from lrpkeras.graph.draft import Refusal, Tensor, UnknownClass, UnknownSize, join
+from lrpkeras.graph.draft import NotYet, Refusal, Tensor, UnknownSize, join
 
 __all__ = ["Refusal", "Tensor", "UnknownSize", "join", "register", "register_layer"]
 
@@ -139,9 +139,9 @@ def lowering_of(operation: Any) -> Lowering:
 
     Raises
     ------
-    UnknownClass
-        Where there is none, or where a subclass overrides what its base computes.
     Refusal
+        Where there is none, or where a subclass overrides what its base computes.
+    NotYet
         Where the class is known not to be supported.
     """
     cls = type(operation)
@@ -150,8 +150,8 @@ def lowering_of(operation: Any) -> Lowering:
             _refuse_overrides(operation, base)
             return LOWERINGS[base]
         if base in REASONS:
-            raise Refusal(REASONS[base], _registering(cls))
-    raise UnknownClass("lrpkeras does not know this class", _registering(cls))
+            raise NotYet(REASONS[base], _registering(cls))
+    raise Refusal("lrpkeras does not know this class", _registering(cls))
 
 
 def _refuse_overrides(operation: Any, base: type) -> None:
@@ -159,7 +159,7 @@ def _refuse_overrides(operation: Any, base: type) -> None:
     if changed:
         names = ", ".join(f"`{name}`" for name in changed)
         why = f"it replaces {names} of {base.__name__}, so that it may compute something else"
-        raise UnknownClass(why, _registering(type(operation)))
+        raise Refusal(why, _registering(type(operation)))
 
 
 def overrides(operation: Any, base: type) -> list[str]:

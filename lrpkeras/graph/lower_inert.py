@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 from keras import layers
 
 from lrpkeras.graph.lower import REASONS, Tensor, register
@@ -55,19 +54,6 @@ def _because(why: str, *classes: Any) -> None:
     REASONS.update(dict.fromkeys(classes, why))
 
 
-_because("it runs any Python code, which cannot be read", layers.Lambda)
-_because(
-    "it is a model that is not built, is subclassed or replaces `call`: "
-    "rebuild it with the functional API, keras.Model(inputs, outputs)",
-    keras.Model,
-)
-_because(
-    "it normalizes by statistics of the sample itself, which no rule is known for yet",
-    layers.GroupNormalization,
-    layers.LayerNormalization,
-    layers.RMSNormalization,
-    layers.UnitNormalization,
-)
 _because(
     "attention multiplies tensors by a softmax inside the network, which no rule is known for yet",
     layers.AdditiveAttention,
@@ -79,5 +65,3 @@ _because("recurrent layers cannot be explained yet", layers.Bidirectional, layer
 _because("its time steps cannot be lowered one by one yet", layers.TimeDistributed)
 _because("it looks up rows by integers, which no rule is known for yet", layers.Embedding)
 _because("its mask would change what later layers compute", layers.Masking)
-_because("it multiplies two tensors as matrices, which no rule is known for yet", layers.Dot)
-_because("its kernel is divided by a norm that it computes itself", layers.SpectralNormalization)

@@ -1,7 +1,5 @@
 """What cannot be read is refused: all of it at once, with a reason and what helps."""
 
-from functools import partial
-
 import keras
 import numpy as np
 import pytest
@@ -26,77 +24,27 @@ def refused(function, *words, shape=(4, 3)):
     return str(error.value).splitlines()[1:]
 
 
-class OwnCall(layers.Dense):
+class Sorting(layers.Layer):
     def call(self, inputs):
-        return -super().call(inputs)
-
-
-class OwnBuild(layers.Dense):
-    def build(self, input_shape):
-        super().build(input_shape)
-
-
-class OwnConvolution(layers.Conv1D):
-    def convolution_op(self, inputs, kernel):
-        return super().convolution_op(inputs, 2 * kernel)
-
-
-class OwnKernel(layers.Dense):
-    @property
-    def kernel(self):
-        return 2 * self._kernel
-
-
-BadRelu = partial(keras.activations.threshold, threshold=1.0, default=0.0)
-
-
-class Unknown(layers.Layer):
-    def call(self, inputs):
-        return inputs
-
-
-class UnknownOperation(keras.Operation):
-    def call(self, x):
-        return x
-
-    def compute_output_spec(self, x):
-        return keras.KerasTensor(x.shape, x.dtype)
+        return tf.sort(inputs)
 
 
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (layers.Lambda(lambda x: x, name="mine"), ["'mine'", "Lambda", "Python code"]),
-        (OwnCall(3, name="mine"), ["'mine'", "OwnCall", "`call`", "register_layer(OwnCall"]),
-        (OwnBuild(3, name="mine"), ["'mine'", "`build`"]),
-        (OwnConvolution(3, 2), ["`convolution_op`", "Conv1D"]),
-        (OwnKernel(3), ["`kernel`"]),
-        (Unknown(name="mine"), ["'mine'", "Unknown", "does not know", "register_layer(Unknown"]),
-        (UnknownOperation(), ["UnknownOperation", "does not know"]),
-        (layers.LayerNormalization(), ["statistics of the sample"]),
-        (layers.GroupNormalization(1), ["statistics of the sample"]),
         (lambda x: layers.MultiHeadAttention(1, 2)(x, x), ["attention"]),
         (lambda x: layers.Attention()([x, x]), ["attention"]),
         (layers.LSTM(2), ["LSTM", "recurrent"]),
         (layers.Bidirectional(layers.GRU(2)), ["recurrent"]),
         (layers.TimeDistributed(layers.Dense(2)), ["time steps"]),
-        (lambda x: layers.Dot(1)([x, x]), ["matrices"]),
-        (layers.SpectralNormalization(layers.Dense(2)), ["norm"]),
-        (layers.Dense(2, activation=lambda x: x), ["activation", "keras.activations"]),
-        (layers.Dense(4, activation="glu"), ["'glu'"]),
-        (layers.Dense(4, activation=tf.identity), ["'identity'"]),
-        (layers.Dense(4, activation=BadRelu), ["settings"]),
         (layers.Dense(4, activation="sparsemax"), ["'sparsemax'"]),
-        (layers.Softmax(axis=1), ["axis 1"]),
-        (lambda x: x**3, ["a power other than"]),
-        (lambda x: 2.0**x, ["a power other than"]),
         (lambda x: x ** np.ones(3), ["a power other than"]),
-        (ops.sqrt, ["Sqrt"]),
-        (lambda x: 1 / x, ["divides by a tensor"]),
         (lambda x: x / 0.0, ["zero"]),
-        (lambda x: ops.maximum(x, 1.0), ["constant other than 0"]),
-        (lambda x: ops.minimum(x, 1.0), ["minimum with a constant"]),
-        (lambda x: ops.clip(x, -1, 1), ["clipping"]),
+        (layers.Lambda(lambda x: tf.sort(x), name="mine"), ["'mine'", "Lambda", "TopKV2"]),
+        (lambda x: layers.Dot(1)([x, x]), ["two tensors as matrices"]),
+        # Keras itself says that half of the units remain, and then that all do.
+        (layers.Dense(4, activation="glu"), ["shape (None, 4, 2)"]),
+        (layers.Softmax(axis=1), ["softmax", "mixes positions"]),
         (lambda x: ops.matmul(x, ops.transpose(x, (0, 2, 1))), ["two tensors"]),
         (lambda x: ops.einsum("abc,abc->ab", x, x), ["one tensor and one constant"]),
         (lambda x: ops.einsum("abc,bad->acd", x, np.ones((4, 2, 3))), ["batch"]),
@@ -114,11 +62,6 @@ class UnknownOperation(keras.Operation):
         (lambda x: ops.take(x, 0, axis=0), ["samples"]),
         (lambda x: ops.split(x, 3, axis=-1) and ops.split(x, 1, axis=0)[0], ["samples"]),
         (lambda x: ops.pad(x, 1), ["batch"]),
-        (lambda x: ops.pad(x, ((0, 0), (1, 1), (0, 0)), mode="reflect"), ["zeros"]),
-        (
-            lambda x: ops.pad(x, ((0, 0), (1, 1), (0, 0)), constant_values=1.0),
-            ["zeros"],
-        ),
         (lambda x: ops.cast(x, "int32"), ["int32"]),
         (lambda x: layers.Dense(3)(x, training=True), ["training=True"]),
         (lambda x: layers.Dropout(0.5)(x, training=True), ["training=True"]),
@@ -130,16 +73,10 @@ class UnknownOperation(keras.Operation):
         ),
         (lambda x: ops.take(x, [0, 7], axis=1), ["size 4"]),
         (lambda x: ops.take(x, [0, 1]), ["samples"]),
-        (lambda x: ops.stack([x, np.ones((1, 4, 3), "float32")], axis=1), ["constants"]),
-        (lambda x: ops.repeat(x, [1, 2, 3], axis=2), ["some entries"]),
-        (lambda x: ops.average(x, axis=2, weights=np.ones(3)), ["weighted"]),
-        (lambda x: ops.max(x, axis=1, initial=0.0), ["initial"]),
         (lambda x: ops.dot(np.ones((2, 4)), x), ["on the left"]),
-        (lambda x: ops.matmul(x, np.ones((1, 3, 2))), ["rank 3"]),
-        (lambda x: ops.einsum("abc,cd", x, np.ones((3, 2))), ["with an output"]),
+        (lambda x: ops.repeat(x, [1, 2, 3], axis=2), ["some entries"]),
         (lambda x: x * np.ones((2, 4, 3)), ["one sample"]),
         (lambda x: ops.add(x, x[:, 0]), ["samples against features"]),
-        (lambda x: layers.ReLU(threshold=0.5, max_value=0.2)(x), ["monotonic"]),
     ],
 )
 def test_what_has_no_lowering_is_refused_with_a_reason(function, words):
@@ -152,17 +89,16 @@ def test_upsampling_that_interpolates_is_refused():
 
 
 def test_constants_that_depend_on_the_input_are_refused():
-    refused(lambda x: ops.take(x, ops.argmax(x, axis=2), axis=1), "depend on the input")
-    refused(lambda x: ops.conv(x, x[0, :2, :, None]), "its kernel depends on the input")
+    refused(lambda x: ops.take(x, ops.argmax(x, axis=2), axis=1), "ArgMax")
 
 
 def test_everything_in_the_way_is_named_at_once():
     def function(x):
-        x = layers.Lambda(lambda t: ops.expand_dims(t, -1), name="one", output_shape=(4, 3, 1))(x)
+        x = layers.Lambda(lambda t: tf.sort(t)[..., None], name="one", output_shape=(4, 3, 1))(x)
         x = layers.Conv2D(2, 2, name="fine")(x)
-        inner = keras.Sequential([keras.Input((None, None, 2)), Unknown(name="two")], name="inner")
+        inner = keras.Sequential([keras.Input((None, None, 2)), Sorting(name="two")], name="inner")
         x = layers.Flatten(name="fine_too")(inner(x))
-        return layers.Dense(2, activation=lambda t: t, name="three")(x)
+        return layers.Dense(2, activation=tf.sort, name="three")(x)
 
     lines = refused(function, "3 layers stand")
     assert [line.split("'")[1] for line in lines] == ["one", "inner/two", "three"]
@@ -170,7 +106,7 @@ def test_everything_in_the_way_is_named_at_once():
 
 def test_a_size_unknown_because_of_a_refused_layer_is_not_reported_too():
     def function(x):
-        x = layers.Lambda(lambda t: t, output_shape=(None, 3), name="one")(x)
+        x = layers.Lambda(tf.sort, output_shape=(None, 3), name="one")(x)
         return ops.sum(x, axis=1)
 
     assert len(refused(function, "'one'")) == 1
@@ -244,22 +180,10 @@ def test_quantized_layers_are_refused():
         keras_reader.read(model)
 
 
-def test_a_call_that_was_replaced_on_the_object_is_refused():
-    layer = layers.Dense(3, name="patched")
-    model = model_of(layer)
-    layer.call = lambda inputs: inputs
-    with pytest.raises(UnsupportedLayerError, match="'patched'.*`call`"):
-        keras_reader.read(model)
-
-
 def test_arithmetic_on_whole_numbers_is_refused():
     inputs = keras.Input((3,), dtype="uint8")
     with pytest.raises(UnsupportedLayerError, match="uint8"):
         keras_reader.read(keras.Model(inputs, inputs * 2))
-
-
-def test_a_constant_that_keras_adds_along_another_axis_is_refused():
-    refused(lambda x: x + np.ones((3, 1)), "along axis", shape=(3, 3))
 
 
 def test_a_nested_model_that_keras_squeezes_for_is_refused():
@@ -272,16 +196,6 @@ def test_a_nested_model_that_keras_squeezes_for_is_refused():
 
 def test_truth_values_as_an_output_are_refused():
     refused(lambda x: ops.not_equal(x, 0), "truth values")
-
-
-def test_subclassed_models_are_refused_with_what_to_do():
-    class Subclassed(keras.Model):
-        def call(self, inputs):
-            return inputs
-
-    with pytest.raises(UnsupportedLayerError, match="functional API"):
-        keras_reader.read(Subclassed())
-    refused(Subclassed(name="inner"), "'inner'", "functional API")
 
 
 def test_a_functional_model_with_a_call_of_its_own_is_refused():

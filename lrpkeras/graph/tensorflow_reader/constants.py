@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context
+from tensorflow.python.eager.execute import quick_execute
 
 from lrpkeras.graph.draft import Refusal, UnknownSize
 from lrpkeras.graph.tensorflow_reader.flat import Flat
 
 Tensor = Any
 # What reads only the size of its input.
-SIZES = ("Shape", "ShapeN", "Size", "Rank")
+SIZES = ("Shape", "ShapeN", "Size", "Rank", "OnesLike", "ZerosLike")
 # Only these fill or draw; their output has no value of its input.
 RANDOM = ("Random", "StatelessRandom", "StatefulRandom", "Multinomial", "TruncatedNormal")
 # A constant that a batch of either size repeats for each sample does not depend on the batch.
@@ -32,6 +33,8 @@ class Constants:
         self._data = _reached(flat)
         self._values: dict[tuple[str, int], np.ndarray] = {}
         self._by_size: dict[str, bool] = {}
+        # By tensor: rows a sample, then the other sizes, of which a reader may know more.
+        self.shapes: dict[str, tuple[int, ...]] = {}
 
     def is_constant(self, tensor: Tensor) -> bool:
         """Whether no input's values reach a tensor."""
@@ -59,6 +62,19 @@ class Constants:
             return one[:1]
         raise UnknownSize("it computes with the number of samples in a batch")
 
+    def sizes(self, tensor: Tensor, total: int) -> tuple[int | None, ...]:
+        """Return a shape that is computed; None for what grows with the batch.
+
+        `total` is how many entries a sample has of the tensor that is to get the shape, which tells
+        the one size that may be -1.
+        """
+        found = []
+        for batch in BATCHES:
+            shape = self.at(tensor, batch)
+            known = int(np.prod(shape[shape >= 0]))
+            found.append([batch * total // max(known, 1) if n < 0 else int(n) for n in shape])
+        return tuple(one if one == other else None for one, other in zip(*found, strict=True))
+
     def at(self, tensor: Tensor, batch: int) -> np.ndarray:
         """Return a constant for a batch of a given size."""
         if not self._sized(tensor.op):
@@ -74,6 +90,18 @@ class Constants:
             self._by_size[op.name] = sizes or any(self._sized(x.op) for x in op.inputs)
         return self._by_size[op.name]
 
+    def _shape(self, tensor: Tensor, batch: int) -> tuple[int, ...]:
+        """The shape of a tensor that is not constant, for a batch of a given size."""
+        if tensor.name in self.shapes:
+            rows, *others = self.shapes[tensor.name]
+            return (batch * rows, *others)
+        if tensor.shape.rank is None:
+            raise UnknownSize("it reads a number of axes that is only known at run time")
+        sizes = [batch if a == 0 and n is None else n for a, n in enumerate(tensor.shape)]
+        if None in sizes:
+            raise UnknownSize("it reads a size that is only known at run time")
+        return tuple(sizes)
+
     def _evaluate(self, op: Any, batch: int) -> None:
         for output, value in zip(op.outputs, self._run(op, batch), strict=True):
             self._values[output.name, batch] = np.asarray(value)
@@ -85,7 +113,7 @@ class Constants:
         if op.type == "Const":
             return [tf.make_ndarray(op.get_attr("value"))]
         if op.type in SIZES and not all(self.is_constant(x) for x in op.inputs):
-            return [_sizes(op.type, x.shape, batch) for x in op.inputs]
+            return [_sized(op, self._shape(x, batch)) for x in op.inputs]
         if op.type.startswith(RANDOM):
             raise Refusal("it draws random numbers", "explain the model without them")
         given = [self.at(x, batch) for x in op.inputs]
@@ -105,15 +133,13 @@ def _reached(flat: Flat) -> set[str]:
     return reached
 
 
-def _sizes(kind: str, shape: Any, batch: int) -> np.ndarray:
-    if shape.rank is None:
-        raise UnknownSize("it reads a number of axes that is only known at run time")
-    if kind == "Rank":
-        return np.array(shape.rank, "int32")
-    sizes = [batch if axis == 0 and n is None else n for axis, n in enumerate(shape)]
-    if None in sizes:
-        raise UnknownSize("it reads a size that is only known at run time")
-    return np.array(np.prod(sizes) if kind == "Size" else sizes, "int32")
+def _sized(op: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """What an operation makes of a shape alone."""
+    if op.type in ("OnesLike", "ZerosLike"):
+        return np.full(shape, op.type == "OnesLike", op.outputs[0].dtype.as_numpy_dtype)
+    if op.type == "Rank":
+        return np.array(len(shape), "int32")
+    return np.array(np.prod(shape) if op.type == "Size" else shape, "int32")
 
 
 def execute(op: Any, inputs: list[Any]) -> list[Any]:
@@ -122,33 +148,37 @@ def execute(op: Any, inputs: list[Any]) -> list[Any]:
     Parameters
     ----------
     op
-        The operation, of any type that `tf.raw_ops` has.
+        The operation.
     inputs
         A tensor for each of its inputs, flat.
 
     Raises
     ------
     Refusal
-        There is no such operation to be run by itself.
+        It cannot be run by itself.
     """
-    function = getattr(tf.raw_ops, op.type, None)
-    if function is None:
-        raise Refusal(f"the operation {op.type} cannot be run by itself")
-    known = inspect.signature(function).parameters
-    rest = iter(inputs)
-    arguments = {argument.name: _taken(op, argument, rest) for argument in op.op_def.input_arg} | {
-        attribute.name: op.get_attr(attribute.name)
-        for attribute in op.op_def.attr
-        if attribute.name in known
-    }
-    result = function(**arguments)
-    return list(result) if isinstance(result, list | tuple) else [result]
+    attributes = [
+        item
+        for name, value in op.node_def.attr.items()
+        if not name.startswith("_")
+        for item in (name, _plain(value))
+    ]
+    try:
+        return list(
+            quick_execute(op.type, len(op.outputs), inputs, tuple(attributes), context.context())
+        )
+    except Exception as error:
+        raise Refusal(f"{op.type} cannot be run by itself: {error}") from error
 
 
-def _taken(op: Any, argument: Any, rest: Any) -> Any:
-    """The tensors that belong to one argument, which may be a list."""
-    if argument.number_attr:
-        return [next(rest) for _ in range(op.get_attr(argument.number_attr))]
-    if argument.type_list_attr:
-        return [next(rest) for _ in op.get_attr(argument.type_list_attr)]
-    return next(rest)
+def _plain(value: Any) -> Any:
+    """An attribute as the eager runtime takes it."""
+    kind = value.WhichOneof("value")
+    if kind == "list":
+        given = [item for _, items in value.list.ListFields() for item in items]
+        return [_shape(item) if hasattr(item, "dim") else item for item in given]
+    return _shape(value.shape) if kind == "shape" else getattr(value, kind)
+
+
+def _shape(proto: Any) -> list[int] | None:
+    return None if proto.unknown_rank else [n.size for n in proto.dim]

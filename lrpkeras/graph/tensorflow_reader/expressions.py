@@ -37,6 +37,11 @@ def _as_float(x: Array, like: Array) -> Array:
     return ops.cast(x, like.dtype)
 
 
+def _log_of_base(v: list[Array]) -> Array:
+    """The logarithm of a base; of one that is negative, whose exponent must be fixed, nothing."""
+    return ops.log(ops.where(v[0] > 0, v[0], ops.ones_like(v[0])))
+
+
 # What each operation computes, and its slope from values `v`, slopes `d` and result `y`.
 STEPS: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "Abs": (ops.absolute, lambda v, d, y: ops.sign(v[0]) * d[0]),
@@ -69,7 +74,9 @@ STEPS: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "Elu": (ops.elu, lambda v, d, y: ops.where(v[0] > 0, d[0], (y + 1) * d[0])),
     "Maximum": (ops.maximum, lambda v, d, y: ops.where(v[0] >= v[1], d[0], d[1])),
     "Minimum": (ops.minimum, lambda v, d, y: ops.where(v[0] <= v[1], d[0], d[1])),
-    "Pow": (ops.power, lambda v, d, y: v[1] * v[0] ** (v[1] - 1) * d[0]),
+    "Pow": (
+        ops.power,
+        lambda v, d, y: v[1] * v[0] ** (v[1] - 1) * d[0] + y * _log_of_base(v) * d[1]),
     "ClipByValue": (
         lambda a, low, high: ops.minimum(ops.maximum(a, low), high),
         lambda v, d, y: ops.where((v[0] > v[1]) & (v[0] < v[2]), d[0], _zero(d[0]))),
@@ -97,7 +104,7 @@ def named_function(op: Any, constants: Constants) -> Pattern | None:
     The operations are run on a grid of numbers and compared, so that no way of spelling matters.
     """
     for root, cone in reversed(list(_roots(op, constants))):
-        if len(cone) == 1 and (len(_data(op, constants)) == 1 or op.type not in LOWERINGS):
+        if len(cone) == 1 and sum(not constants.is_constant(x) for x in op.inputs) == 1:
             continue
         function = _named(cone, root, constants)
         if function is not None:

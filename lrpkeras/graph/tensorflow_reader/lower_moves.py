@@ -24,10 +24,10 @@ from lrpkeras.graph.tensorflow_reader.lowering import Op, Rows, Value, lowers
 @lowers("Reshape", "Squeeze", "ExpandDims")
 def to_shape(op: Op) -> Value:
     """To the static shape of the output; samples stay apart, or become rows."""
-    x, shape = op.value(0), op.shape
+    x = op.value(0)
+    shape = _target(op, x.base if isinstance(x, Rows) else op.tensor(0))
     if isinstance(x, Rows):
         return _from_rows(x, shape)
-    x = op.tensor(0)
     if shape == x.shape and None not in shape[1:]:
         return x
     before, axis = op.reading.expanded.get(x.name, (None, 0))
@@ -40,6 +40,18 @@ def to_shape(op: Op) -> Value:
     if None in x.shape[1:] or None in shape[1:]:
         raise UnknownSize(f"whether reshaping {x.shape} to {shape} keeps samples apart is unknown")
     raise Refusal(f"it reshapes {x.shape} to {shape}, across samples")
+
+
+def _target(op: Op, x: Tensor) -> Shape:
+    """The static shape to reshape to, worked out from the sizes of `x` if need be."""
+    static = op.operation.outputs[0].shape
+    known = static.rank is not None and None not in static[1:]
+    if op.type != "Reshape" or None in x.shape[1:] or known:
+        return op.shape
+    sizes = op.reading.constants.sizes(op.operation.inputs[1], _sizes(x.shape)[0])
+    if None in sizes[1:]:
+        raise Refusal(f"it reshapes {x.shape} to {sizes}, across samples")
+    return (None, *sizes[1:])
 
 
 def _sizes(shape: Shape) -> tuple[int, int]:
@@ -67,12 +79,12 @@ def _new_axis(shape: Shape, wide: Shape) -> int | None:
 
 
 def _from_rows(x: Rows, shape: Shape) -> Tensor | Rows:
-    """Split rows into samples again, as they were before."""
-    if shape[1:] == (x.base.shape[-1],) and len(shape) == 2:
+    """Split rows into samples again; what a sample holds was never moved."""
+    if len(shape) == 2 and shape[1] == x.base.shape[-1] and x.base.rank > 2:
         return x
-    if None in shape[1:] or shape[1:] != x.base.shape[1:]:
+    if None in shape[1:] or _sizes(shape) != _sizes(x.base.shape):
         raise Refusal(f"it reshapes merged samples to {shape}, not as they were: {x.base.shape}")
-    return x.base
+    return x.base if shape == x.base.shape else reshape(x.base, shape[1:])
 
 
 @lowers("Transpose")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -88,7 +89,7 @@ class Reading:
         self._places = places(own, self._variables(), root)
         for op in order:
             self._lower(op)
-        return [self.value(x) for x in self.flat.outputs]
+        return [self._values.get(x.name) for x in self.flat.outputs]
 
     def _variables(self) -> Mapping[str, str]:
         return {name: variable for name, variable in self.flat.variables.items() if variable}
@@ -162,7 +163,8 @@ class Reading:
         if self.constants.is_constant(op.outputs[0]):
             return []
         if op.name not in self._sources:
-            self._sources[op.name] = patterns.ending_at(op, self.constants)
+            alias = op.type in ALIASES
+            self._sources[op.name] = None if alias else patterns.ending_at(op, self.constants)
         pattern = self._sources[op.name]
         needed = op.inputs if pattern is None else pattern.sources
         return [x for x in needed if not self.constants.is_constant(x)]
@@ -171,9 +173,10 @@ class Reading:
         if self.constants.is_constant(op.outputs[0]) or op.outputs[0].name in self._values:
             return
         if op.type in ALIASES:
-            pairs = zip(op.outputs, op.inputs, strict=True)
-            self._values.update({y.name: self._values[x.name] for y, x in pairs
-                                 if x.name in self._values})  # fmt: skip
+            for y, x in zip(op.outputs, op.inputs, strict=True):
+                if x.name in self._values:
+                    self._values[y.name] = self._values[x.name]
+                    self._know(y, self._values[x.name])
             return
         with self.draft.at(self.owner.site(self._places[op.name])):
             try:
@@ -181,8 +184,20 @@ class Reading:
             except Refusal as refusal:
                 self._refuse(op, refusal)
                 values = [self._guess(x) for x in op.outputs]
-        outputs = zip(op.outputs, values, strict=True)
-        self._values.update({x.name: value for x, value in outputs})
+        for x, value in zip(op.outputs, values, strict=True):
+            self._values[x.name] = value
+            self._know(x, value)
+
+    def _know(self, tensor: Any, value: Value) -> None:
+        """Remember a shape that is known but for the batch."""
+        shape = (
+            value.base.shape if isinstance(value, Rows) else getattr(value, "shape", (None, None))
+        )
+        sizes = [n for n in shape[1:] if n is not None]
+        if len(sizes) == len(shape) - 1:
+            rows = math.prod(sizes[:-1])
+            known = (rows, sizes[-1]) if isinstance(value, Rows) else (1, *sizes)
+            self.constants.shapes[tensor.name] = known
 
     def _lowered(self, op: Any) -> list[Value]:
         pattern = self._sources[op.name]
