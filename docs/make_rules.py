@@ -114,8 +114,14 @@ ABOUT: dict[str, About] = {
     ),
     "Identity": About(
         "all",
-        "normalizations that are left unfolded (the papers' baseline)",
+        "normalizations that are left unfolded (the papers' baseline); the default at local "
+        "response normalization",
         "nothing",
+    ),
+    "Detach": About(
+        "all but what epsilon takes",
+        "layer, group, instance, RMS and unit normalization: the default",
+        'elementwise; means, with `mean="linear"`',
     ),
     "Gradient": About(
         "nothing: it is no decomposition",
@@ -163,8 +169,9 @@ ABOUT: dict[str, About] = {
         gradient=True,
     ),
     "Taylor": About(
-        "what the first-order expansion holds of each neuron",
-        "smooth activations, where passing relevance ignores saturation",
+        "what the first-order expansion holds of each neuron; all at local response normalization",
+        "smooth activations, where passing relevance ignores saturation; local response "
+        "normalization, where channels that suppress others shall be seen",
         "elementwise",
         beside("Activation", rules.Taylor()),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 
 from lrpkeras.graph.graph import Graph
+from lrpkeras.graph.matrix import Matrix
 from lrpkeras.graph.nodes import KINDS, Affine, Input, Linear, Node
 from lrpkeras.graph.operations import Dense, Einsum
 
@@ -50,7 +51,9 @@ class Matcher:
             return (position == "dense") == (len(node.shape) <= 2)
         if not isinstance(node, Linear):
             return False
-        return (position == "dense") == isinstance(node.operation, Dense | Einsum)
+        written = node.operation
+        operation = written.inner if isinstance(written, Matrix) else written
+        return (position == "dense") == isinstance(operation, Dense | Einsum)
 
 
 def _first(graph: Graph) -> set[str]:

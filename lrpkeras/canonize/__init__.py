@@ -8,6 +8,7 @@ from lrpkeras.canonize.contrast_head import contrast_head
 from lrpkeras.canonize.drop_inert import drop_inert
 from lrpkeras.canonize.fold_left import fold_left
 from lrpkeras.canonize.fold_right import fold_right
+from lrpkeras.canonize.fuse_normalization import fuse_normalization
 from lrpkeras.canonize.merge_affine import merge_affine
 from lrpkeras.canonize.select_output import select_output
 from lrpkeras.canonize.strip_head import strip_head
@@ -21,6 +22,7 @@ __all__ = [
     "drop_inert",
     "fold_left",
     "fold_right",
+    "fuse_normalization",
     "merge_affine",
     "select_output",
     "strip_head",

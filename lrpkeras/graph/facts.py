@@ -18,8 +18,10 @@ from lrpkeras.graph.nodes import (
     Gate,
     Input,
     Linear,
+    LocalNormalize,
     MaxPool,
     Node,
+    Normalize,
     Product,
     Route,
     Shift,
@@ -96,6 +98,10 @@ def _extremum(node: Extremum, inputs: list[bool]) -> bool:
     return any(inputs) if node.largest else all(inputs)
 
 
+def _normalize(node: Normalize, inputs: list[bool]) -> bool:
+    return inputs[0] and not node.centre
+
+
 def _all(node: Node, inputs: list[bool]) -> bool:
     return all(inputs)
 
@@ -114,4 +120,6 @@ SIGNS: dict[type[Node], Callable[..., bool]] = {
     Sum: _sum,
     Extremum: _extremum,
     Product: _all,
+    Normalize: _normalize,
+    LocalNormalize: _all,
 }

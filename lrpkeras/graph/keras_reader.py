@@ -82,6 +82,7 @@ def read(model: keras.Model) -> Graph:
         inputs=tuple(x.name for x in inputs),
         outputs=tuple(x.name for x in outputs),
         places=reader.places,
+        folded=frozenset(reader.folded),
         dtype=reader.draft.dtype,
     )
 
@@ -182,6 +183,7 @@ class _Reader:
         self.places: dict[str, str] = {}
         self.problems: list[Problem] = []
         self.masks: set[str] = set()
+        self.folded: set[str] = set()
 
     def input(self, x: Any) -> Tensor:
         """Emit a model input."""
@@ -252,12 +254,13 @@ class _Reader:
         owner = tensorflow_reader.Owner(call.path, call.layer, call.operation)
         try:
             function = tensorflow_reader.traced(call.operation, call.args, keywords, specs, Tensor)
-            outputs, places = tensorflow_reader.lower_call(function, tensors, self.draft, owner)
+            outputs, inside = tensorflow_reader.lower_call(function, tensors, self.draft, owner)
         except Refusal as refusal:
             why = f"{unknown.why}; traced, {refusal.why}"
             raise Refusal(why, refusal.helps or unknown.helps) from refusal
         check_outputs(outputs, call)
-        self.places.update((path, node) for path, node in places.items() if path != call.path)
+        self.places.update((p, node) for p, node in inside.places().items() if p != call.path)
+        self.folded |= inside.folded() - {call.path}
         return list(outputs)
 
     def enter(self, call: Call, model: Functional) -> list[Tensor] | None:

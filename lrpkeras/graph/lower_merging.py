@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras import layers
-from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 from lrpkeras.graph.lower import Refusal, Tensor, UnknownSize, join, register
 from lrpkeras.graph.moves import Concatenate, Repeat, Reshape, Shape
@@ -31,12 +30,6 @@ def add(layer: Layer, inputs: Sequence[Tensor]) -> Tensor:
 def subtract(layer: Layer, inputs: Sequence[Tensor]) -> Tensor:
     """The first less the second."""
     return merge(Sum, same_rank(inputs), coefficients=(1.0, -1.0))
-
-
-@register(CustomScaleLayer)
-def add_scaled(layer: Any, inputs: Sequence[Tensor]) -> Tensor:
-    """The first, and the second times a number, as Inception-ResNet has it."""
-    return merge(Sum, same_rank(inputs), coefficients=(1.0, float(layer.scale)))
 
 
 @register(layers.Average)

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
-from keras.src.applications.convnext import LayerScale
 
 from lrpkeras import backend
 from lrpkeras.graph.lower import Refusal, Tensor, UnknownSize, register
@@ -56,12 +55,6 @@ def normalization(layer: layers.Normalization, x: Tensor) -> Tensor:
     if layer.invert:
         return affine(x, deviation, mean)
     return affine(x, 1 / deviation, -mean / deviation)
-
-
-@register(LayerScale)
-def layer_scale(layer: LayerScale, x: Tensor) -> Tensor:
-    """`gamma * x`, as ConvNeXt has it."""
-    return affine(x, layer.gamma)
 
 
 def affine(x: Tensor, scale: Any = 1.0, shift: Any = None) -> Tensor:

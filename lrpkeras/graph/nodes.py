@@ -14,8 +14,10 @@ from keras import ops
 
 from lrpkeras import backend
 from lrpkeras.graph.functions import Function
+from lrpkeras.graph.local_normalize import LocalNormalize
 from lrpkeras.graph.moves import Move
 from lrpkeras.graph.node import Array, Facts, Node, Parameters
+from lrpkeras.graph.normalize import Normalize
 from lrpkeras.graph.operations import LinearOperation, Scale
 
 __all__ = [
@@ -29,8 +31,10 @@ __all__ = [
     "Gate",
     "Input",
     "Linear",
+    "LocalNormalize",
     "MaxPool",
     "Node",
+    "Normalize",
     "Pool",
     "Product",
     "Route",
@@ -380,5 +384,7 @@ KINDS: dict[str, type[Node]] = {
         Sum,
         Extremum,
         Product,
+        Normalize,
+        LocalNormalize,
     )
 }

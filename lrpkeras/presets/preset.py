@@ -10,7 +10,17 @@ from lrpkeras.errors import RuleError, near_misses
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import KINDS, Node, Product
 from lrpkeras.matching import POSITIONS, Matcher, Where
-from lrpkeras.rules import Adjoint, Pass, Proportional, Rule, Signal, Uniform, Winner
+from lrpkeras.rules import (
+    Adjoint,
+    Detach,
+    Identity,
+    Pass,
+    Proportional,
+    Rule,
+    Signal,
+    Uniform,
+    Winner,
+)
 
 Entry = tuple[Where, Rule]
 
@@ -23,6 +33,8 @@ DEFAULTS: tuple[tuple[str, Rule], ...] = (
     ("Extremum", Winner()),
     ("Route", Adjoint()),
     ("Fork", Adjoint()),
+    ("Normalize", Detach()),
+    ("LocalNormalize", Identity()),
 )
 
 

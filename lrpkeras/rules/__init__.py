@@ -1,9 +1,9 @@
 """Rules: how each kind of node passes relevance back to its inputs."""
 
-from lrpkeras.rules.activation import Deconv, Guided, Pass, Taylor
+from lrpkeras.rules.activation import Deconv, Guided, Pass
 from lrpkeras.rules.alpha_beta import AlphaBeta, ZPlus
 from lrpkeras.rules.box import Box
-from lrpkeras.rules.by_kind import Proportional, Ties, Winner
+from lrpkeras.rules.by_kind import Proportional, Taylor, Ties, Winner
 from lrpkeras.rules.flat import Flat
 from lrpkeras.rules.gamma import Gamma
 from lrpkeras.rules.gradient import Gradient, Identity
@@ -14,6 +14,7 @@ from lrpkeras.rules.quotient import Epsilon, Zero
 from lrpkeras.rules.relative import Relative
 from lrpkeras.rules.relevance import Relevance
 from lrpkeras.rules.rule import Rule, Vanishing
+from lrpkeras.rules.statistics import Detach
 from lrpkeras.rules.weights import WSquare
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "AlphaBeta",
     "Box",
     "Deconv",
+    "Detach",
     "Epsilon",
     "Equal",
     "Flat",

@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 
 from keras import ops
 
-from lrpkeras.errors import RuleError
 from lrpkeras.graph.nodes import Activation, Gate, Node, Threshold
 from lrpkeras.rules.linear import signed, stabilize
 from lrpkeras.rules.relevance import Relevance
-from lrpkeras.rules.rule import Array, Prepared, Rule, Vanishing, check_number
+from lrpkeras.rules.rule import Array, Prepared, Rule, Vanishing
 
 
 @dataclass(frozen=True)
@@ -95,36 +94,14 @@ class Deconv(Rule):
 
 
 @dataclass(frozen=True)
-class Taylor(Rule):
-    """A nonlinear neuron by its first-order Taylor expansion [Binder et al. 2016, eq. 8, 9, 14].
+class NeuronTaylor(Rule):
+    """`Taylor` for activations: `R_in = (f(r) + f'(p) (x - r)) / f(x) R`."""
 
-    `R_in = (f(r) + f'(p) (x - r)) / f(x) R`: what the expansion holds of the neuron's value, the
-    zero-order term included. The slope is taken at the input, p = x, as the paper does for local
-    renormalization, or at the reference, p = r, the expansion of eq. 8. With r = 0 it equals `Pass`
-    where f(x) = f'(x) x: at ReLU, LeakyReLU and the gates of folded normalizations. What the
-    expansion misses is counted as "Taylor remainder".
-
-    Parameters
-    ----------
-    reference
-        The reference point r, any finite number.
-    slope
-        "input" or "reference": where the slope is taken.
-    epsilon
-        Stabilizer of the denominator f(x), > 0.
-    """
-
-    reference: float = 0.0
-    slope: str = "input"
-    epsilon: float = 1e-6
+    reference: float
+    slope: str
+    epsilon: float
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Activation,)
-
-    def __post_init__(self) -> None:
-        check_number(self, "reference")
-        check_number(self, "epsilon", above=0.0)
-        if self.slope not in ("input", "reference"):
-            raise RuleError(f"Taylor(slope={self.slope!r}): it is 'input' or 'reference'.")
 
     def linearize(
         self, node: Activation, prepared: Prepared, inputs: tuple[Array, ...], output: Array

@@ -5,10 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lrpkeras.graph.nodes import AveragePool, Extremum, MaxPool, Node, Sum
+from lrpkeras.errors import RuleError
+from lrpkeras.graph.nodes import (
+    Activation,
+    AveragePool,
+    Extremum,
+    LocalNormalize,
+    MaxPool,
+    Node,
+    Sum,
+)
+from lrpkeras.rules.activation import NeuronTaylor
 from lrpkeras.rules.merge import InputTies, InputWinner, SumShare
 from lrpkeras.rules.pooling import PoolShare, PoolTies, PoolWinner
-from lrpkeras.rules.rule import ByKind, Rule, check_number
+from lrpkeras.rules.rule import ByKind, Rule, check_number, refuse
+from lrpkeras.rules.statistics import LocalTaylor
 
 
 @dataclass(frozen=True)
@@ -54,3 +65,53 @@ class Proportional(ByKind):
 
     def part(self, node: Node) -> Rule:
         return SumShare(self.delta) if isinstance(node, Sum) else PoolShare(self.delta)
+
+
+@dataclass(frozen=True)
+class Taylor(ByKind):
+    """A nonlinear neuron by its first-order Taylor expansion [Binder et al. 2016, eq. 8-15].
+
+    Activations: `R_in = (f(r) + f'(p) (x - r)) / f(x) R`: what the expansion holds of the neuron's
+    value, the zero-order term included. The slope is taken at the input, p = x, as the paper does
+    for local renormalization, or at the reference, p = r, the expansion of eq. 8. With r = 0 it
+    equals `Pass` where f(x) = f'(x) x: at ReLU, LeakyReLU and the gates of folded normalizations.
+    What the expansion misses is counted as "Taylor remainder".
+
+    Local response normalization (eq. 15): `R_j = sum_k z_jk / sum_i z_ik R_k`, with
+    `z_kk = x_k / (bias + alpha x_k^2)^beta` and, for the other channels j around k,
+    `z_jk = -2 alpha beta x_k x_j^2 / (bias + alpha sum_i x_i^2)^(beta + 1)`. What suppresses a
+    channel gets relevance of the other sign. All is conserved; no denominator vanishes, since
+    `sum_i z_ik` is at least 0.26 z_kk. The expansion is between the input and the one in which only
+    channel k is active: there is no reference to choose.
+
+    Parameters
+    ----------
+    reference
+        The reference point r of activations, any finite number.
+    slope
+        "input" or "reference": where the slope of activations is taken.
+    epsilon
+        Stabilizer of the denominator f(x) of activations, > 0.
+    """
+
+    reference: float = 0.0
+    slope: str = "input"
+    epsilon: float = 1e-6
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (Activation, LocalNormalize)
+
+    def __post_init__(self) -> None:
+        check_number(self, "reference")
+        check_number(self, "epsilon", above=0.0)
+        if self.slope not in ("input", "reference"):
+            raise RuleError(f"Taylor(slope={self.slope!r}): it is 'input' or 'reference'.")
+
+    def validate(self, node: Node) -> None:
+        if isinstance(node, LocalNormalize) and (self.reference or self.slope != "input"):
+            why = "there, the expansion's points are given; put {'LocalNormalize': Taylor()} first"
+            raise refuse(self, node, why)
+
+    def part(self, node: Node) -> Rule:
+        if isinstance(node, LocalNormalize):
+            return LocalTaylor()
+        return NeuronTaylor(self.reference, self.slope, self.epsilon)

@@ -15,8 +15,10 @@ from lrpkeras.graph.nodes import (
     Extremum,
     Fork,
     Linear,
+    LocalNormalize,
     MaxPool,
     Node,
+    Normalize,
     Product,
     Route,
     Sum,
@@ -32,9 +34,12 @@ Back = Callable[[Any, Relevance], tuple[Relevance | None, ...]]
 
 @dataclass(frozen=True)
 class Identity(Rule):
-    """Relevance passes unchanged, where input and output have one shape."""
+    """Relevance passes unchanged, where input and output have one shape: all is conserved.
 
-    kinds: ClassVar[tuple[type[Node], ...]] = (Linear, Affine)
+    At local response normalization it is the baseline of Binder et al. 2016, section 3.
+    """
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (Linear, Affine, Normalize, LocalNormalize)
 
     def validate(self, node: Node) -> None:
         if node.facts.input_shapes[0] != node.shape:
@@ -69,6 +74,8 @@ class Gradient(Rule):
         Sum,
         Extremum,
         Product,
+        Normalize,
+        LocalNormalize,
     )
 
     def prepare(self, node: Node) -> dict[str, Array]:
@@ -123,6 +130,10 @@ def _product(state: Any, relevance: Relevance) -> tuple[Relevance, ...]:
     return tuple(Relevance(relevance.array * other) for other in _others(state[2]))
 
 
+def _normalize(state: Any, relevance: Relevance) -> tuple[Relevance, ...]:
+    return (Relevance(state[0].adjoint(relevance.array, state[2][0])),)
+
+
 def _others(inputs: tuple[Array, ...]) -> list[Array]:
     """For each input, the product of all others."""
     others = []
@@ -145,6 +156,8 @@ VJP: dict[type[Node] | tuple, Back] = {
     Extremum: lambda state, relevance: InputWinner().propagate(state[:4], relevance),
     Sum: _sum,
     Product: _product,
+    Normalize: _normalize,
+    LocalNormalize: _normalize,
 }
 
 
@@ -159,6 +172,8 @@ def _row_sums(node: Node, prepared: Prepared, inputs: tuple[Array, ...]) -> Arra
     if isinstance(node, Product):
         others = _others(inputs)
         return sum(others[1:], others[0])
+    if isinstance(node, Normalize | LocalNormalize):
+        return node.derivative_sums(inputs[0])
     if isinstance(node, Route):
         return node.move.apply(*(ops.ones_like(x) for x in inputs))
     return ops.ones((), dtype=inputs[0].dtype)

@@ -12,6 +12,7 @@ from linear_layers import float64, randomized
 
 from lrpkeras import ledger, rules
 from lrpkeras.graph.nodes import Affine, Linear
+from lrpkeras.layers import LocalResponseNormalization
 from lrpkeras.presets import Preset
 from lrpkeras.rules import Rule
 
@@ -54,6 +55,15 @@ def product(x):
     return layers.Multiply()([x, layers.Activation("sigmoid")(x)])
 
 
+def normalize(x):
+    """With and without a mean, over one axis and several."""
+    return layers.UnitNormalization()(layers.LayerNormalization(axis=(1, 3))(x))
+
+
+def local_normalize(x):
+    return LocalResponseNormalization(1, 0.5, 0.3, 0.75)(x)
+
+
 NETS = {
     "MaxPool": max_pool,
     "AveragePool": average_pool,
@@ -64,10 +74,13 @@ NETS = {
     "Sum": total,
     "Extremum": extremum,
     "Product": product,
+    "Normalize": normalize,
+    "LocalNormalize": local_normalize,
 }
 # A rule with other parameters than its own defaults.
 OTHERS: dict[type[Rule], tuple[Rule, ...]] = {
     rules.Proportional: (rules.Proportional(0.0), rules.Proportional(0.3)),
+    rules.Detach: (rules.Detach(0.1), rules.Detach(mean="linear")),
     rules.Taylor: (rules.Taylor(0.5, "reference"), rules.Taylor(-1.0)),
 }
 
@@ -88,6 +101,7 @@ def cases() -> list[tuple[str, Rule]]:
                 for net in nets
                 if kind not in (Linear, Affine)
                 for made in (rule(), *OTHERS.get(rule, ()))
+                if net != "LocalNormalize" or made not in OTHERS[rules.Taylor]
             ]
     return table
 

@@ -13,6 +13,7 @@ from lrpkeras.graph.tensorflow_reader import (  # noqa: F401 - importing them fi
     lower_linear,
     lower_moves,
     lower_pooling,
+    normalizations,
 )
 from lrpkeras.graph.tensorflow_reader.function import FunctionSource, lower_call
 from lrpkeras.graph.tensorflow_reader.reading import Owner

@@ -40,6 +40,16 @@ class Constants:
         """Whether no input's values reach a tensor."""
         return tensor.op.name not in self._data
 
+    def is_fixed(self, tensor: Tensor) -> bool:
+        """Whether a constant holds no weight, so that it stays what it is."""
+        pending = [tensor.op]
+        while pending:
+            op = pending.pop()
+            if op.type == "Placeholder":
+                return False
+            pending += [x.op for x in op.inputs]
+        return True
+
     def value(self, tensor: Tensor) -> np.ndarray:
         """Return a constant; its batch axis, if sizes gave it one, has size 1.
 

@@ -62,10 +62,11 @@ class Flat:
         return self.shared[key]
 
 
-def flatten(function: Function) -> Flat:
+def flatten(function: Function, owner: Any = None) -> Flat:
     """Return the flat graph of a concrete function.
 
-    Variables become placeholders of their shape; what no output needs is dropped.
+    Variables become placeholders of their shape; what no output needs is dropped. They are named
+    as TensorFlow does, or by their paths in the Keras layer `owner`.
     """
     definition = function.graph.as_graph_def()
     inliner = _Inliner({f.signature.name: f for f in definition.library.function})
@@ -76,7 +77,7 @@ def flatten(function: Function) -> Flat:
     held = dict(zip(given[len(own) :], captured, strict=True))
     outputs = [inliner.resolved(x.name) for x in function.outputs]
     specs = dict(zip(given, function.inputs, strict=True))
-    nodes = _Writer(inliner, held, specs, _names(function))
+    nodes = _Writer(inliner, held, specs, _names(function) | _paths(owner))
     nodes.write(outputs, own)
     graph = tf.Graph()
     with graph.as_default():
@@ -94,6 +95,11 @@ def flatten(function: Function) -> Flat:
 def _names(function: Function) -> dict[int, str]:
     """The variables' names by the identity of their handles."""
     return {id(v.handle): v.name.partition(":")[0] for v in function.variables}
+
+
+def _paths(owner: Any) -> dict[int, str]:
+    """The paths of a Keras layer's variables by the identity of their handles."""
+    return {id(v._value.handle): v.path for v in getattr(owner, "variables", ())}
 
 
 @dataclass

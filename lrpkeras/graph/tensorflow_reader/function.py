@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -66,7 +67,8 @@ class FunctionSource:
     @cached_property
     def flat(self) -> Flat:
         """The function's flat graph. Variables are read at the time of `read`."""
-        return flatten(self.function)
+        owner = self.keep if isinstance(self.keep, keras.Layer) else None
+        return flatten(self.function, owner)
 
     @property
     def dtypes(self) -> set[str]:
@@ -83,8 +85,7 @@ class FunctionSource:
         reading = Reading(self.flat, draft, Owner())
         outputs = reading.run(inputs)
         _check_outputs(reading, outputs)
-        handles = [(x.name, x.name) for x in inputs]
-        places = dict([*handles, *((p, x.name) for p, x in reading.places() if _is_node(x, draft))])
+        places = {**{x.name: x.name for x in inputs}, **reading.places()}
         for name, value in zip(self._output_names(), outputs, strict=True):
             places.setdefault(name, value.name)
         self._tensors = reading.tensors()
@@ -93,6 +94,7 @@ class FunctionSource:
             inputs=tuple(x.name for x in inputs),
             outputs=tuple(x.name for x in outputs),
             places=places,
+            folded=frozenset(reading.folded()),
             dtype=draft.dtype,
         )
 
@@ -163,18 +165,17 @@ def lower_call(function: Any, inputs: Sequence[Tensor], draft: Draft, owner: Own
 
     Returns
     -------
-    The handles of its outputs, and `{path: node}` of the layers inside it.
+    The handles of its outputs, and the reading that knows the layers inside it.
 
     Raises
     ------
     Refusal
         Naming every operation that cannot be lowered.
     """
-    reading = Reading(flatten(function), draft, owner)
+    reading = Reading(flatten(function, owner.operation), draft, owner)
     outputs = reading.run(inputs)
     if reading.problems:
         raise Refusal("; ".join(map(str, reading.problems)))
     if not all(isinstance(x, Tensor) for x in outputs):
         raise Refusal("its output does not keep the samples of a batch apart")
-    places = {path: x.name for path, x in reading.places() if _is_node(x, draft)}
-    return outputs, places
+    return outputs, reading

@@ -24,8 +24,24 @@ ROOTS = ("Rsqrt", "Sqrt")
 def add(op: Op) -> Tensor:
     """`x + y`; a constant is a bias, or a shift."""
     if op.fixed is None:
-        return merge(Sum, op.data, coefficients=(1.0, 1.0))
+        return _weighted(op, (1.0, 1.0))
     return shifted(op, op.tensor(1 - op.fixed), op.constant(op.fixed))
+
+
+def _weighted(op: Op, signs: tuple[float, ...]) -> Tensor:
+    """A sum of tensors; what was multiplied by a number has it as its coefficient."""
+    terms = [_term(op, number) for number in range(op.count)]
+    coefficients = tuple(sign * factor for sign, (_, factor) in zip(signs, terms, strict=True))
+    return merge(Sum, [x for x, _ in terms], coefficients=coefficients)
+
+
+def _term(op: Op, number: int) -> tuple[Tensor, float]:
+    """What is added, and its factor: never a weight, since coefficients are not read again."""
+    x, tensor = op.tensor(number), op.operation.inputs[number]
+    known = op.reading.factors.get(x.name)
+    if known is None or not op.reading.read_once(tensor):
+        return x, 1.0
+    return known
 
 
 @lowers("AddN")
@@ -46,7 +62,9 @@ def subtract(op: Op) -> Tensor:
     """`x - y`, either of them perhaps a constant."""
     if op.is_constant(1):
         return shifted(op, op.tensor(0), -op.constant(1))
-    return lower_operations.subtract(None, op.either(0), op.either(1))
+    if op.is_constant(0):
+        return lower_operations.subtract(None, op.constant(0), op.tensor(1))
+    return _weighted(op, (1.0, -1.0))
 
 
 @lowers("Mul", rowwise=True)
@@ -57,7 +75,10 @@ def multiply(op: Op) -> Tensor:
     x, constant = op.tensor(1 - op.fixed), op.constant(op.fixed)
     if _normalizes(op, op.fixed, constant, x):
         return _normalized(x, constant)
-    return affine(x, constant)
+    y = affine(x, constant)
+    if constant.size == 1 and op.reading.constants.is_fixed(op.operation.inputs[op.fixed]):
+        op.reading.factors[y.name] = (x, float(constant.reshape(())))
+    return y
 
 
 @lowers("RealDiv", "Div", rowwise=True)

@@ -235,6 +235,7 @@ def shifted(op: Op, x: Tensor, shift: np.ndarray) -> Tensor:
         return affine(x, 1.0, shift)
     layers = tuple(dict.fromkeys((*node.layers, x.draft.site.layer)))
     x.draft.nodes[node.name] = replace(node, layers=layers, **x.draft.fields(bias))
+    op.reading.changed[node.name] = op.operation.name
     return x
 
 

@@ -44,14 +44,31 @@ def to_shape(op: Op) -> Value:
 
 def _target(op: Op, x: Tensor) -> Shape:
     """The static shape to reshape to, worked out from the sizes of `x` if need be."""
+    if op.type != "Reshape":
+        return _squeezed(op, x) if op.type == "Squeeze" else _expanded(op, x)
     static = op.operation.outputs[0].shape
     known = static.rank is not None and None not in static[1:]
-    if op.type != "Reshape" or None in x.shape[1:] or known:
+    if None in x.shape[1:] or known:
         return op.shape
     sizes = op.reading.constants.sizes(op.operation.inputs[1], _sizes(x.shape)[0])
     if None in sizes[1:]:
         raise Refusal(f"it reshapes {x.shape} to {sizes}, across samples")
     return (None, *sizes[1:])
+
+
+def _squeezed(op: Op, x: Tensor) -> Shape:
+    dropped = {axis % x.rank for axis in op.get("squeeze_dims")}
+    dropped = dropped or {axis for axis, size in enumerate(x.shape) if size == 1}
+    if 0 in dropped:
+        raise Refusal("it drops the batch axis")
+    return tuple(size for axis, size in enumerate(x.shape) if axis not in dropped)
+
+
+def _expanded(op: Op, x: Tensor) -> Shape:
+    axis = int(op.constant(1)) % (x.rank + 1)
+    if axis == 0:
+        raise Refusal("it puts an axis before the batch")
+    return (*x.shape[:axis], 1, *x.shape[axis:])
 
 
 def _sizes(shape: Shape) -> tuple[int, int]:

@@ -64,6 +64,10 @@ class Reading:
     ----------
     expanded
         By node name: the tensor before an axis of size 1 was put in, and the axis.
+    changed
+        By node name: the operation that became the node's bias.
+    factors
+        By node name: what it multiplies, and the number by which it does.
     """
 
     flat: Flat
@@ -71,6 +75,8 @@ class Reading:
     owner: Owner
     problems: list[Problem] = field(default_factory=list)
     expanded: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
+    changed: dict[str, str] = field(default_factory=dict)
+    factors: dict[str, tuple[Tensor, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.constants = Constants(self.flat)
@@ -94,23 +100,35 @@ class Reading:
     def _variables(self) -> Mapping[str, str]:
         return {name: variable for name, variable in self.flat.variables.items() if variable}
 
-    def places(self) -> Iterator[tuple[str, Value]]:
-        """Yield each layer's path and the value that its last operation gave."""
+    def ends(self) -> Iterator[tuple[str, Any, Tensor]]:
+        """Yield each layer's path, the tensor that its last operation gives, and its handle."""
         last = {}
         for name, place in self._places.items():
-            op = self.flat.graph.get_operation_by_name(name)
-            if len(op.outputs) == 1 and op.outputs[0].name in self._values:
-                last[self.owner.site(place).path] = self._values[op.outputs[0].name]
-        yield from last.items()
+            outputs = self.flat.graph.get_operation_by_name(name).outputs
+            handle = self._values.get(outputs[0].name) if len(outputs) == 1 else None
+            if isinstance(handle, Tensor) and handle.name in self.draft.nodes:
+                last[self.owner.site(place).path] = outputs[0], handle
+        for path, (tensor, handle) in last.items():
+            yield path, tensor, handle
+
+    def places(self) -> dict[str, str]:
+        """Return the node with each layer's output."""
+        return {path: handle.name for path, _, handle in self.ends()}
+
+    def folded(self) -> set[str]:
+        """Return the layers whose output has a later one's bias in it."""
+        order = {name: index for index, name in enumerate(self._places)}
+        found = set()
+        for path, tensor, handle in self.ends():
+            inner, _ = self.expanded.get(handle.name, (handle, 0))
+            later = self.changed.get(inner.name)
+            if later is not None and order[later] > order[tensor.op.name]:
+                found.add(path)
+        return found
 
     def tensors(self) -> dict[str, Any]:
         """Return each layer's last output, as a tensor of the flat graph, by its path."""
-        found = {}
-        for name, place in self._places.items():
-            outputs = self.flat.graph.get_operation_by_name(name).outputs
-            if len(outputs) == 1 and isinstance(self._values.get(outputs[0].name), Tensor):
-                found[self.owner.site(place).path] = outputs[0]
-        return found
+        return {path: tensor for path, tensor, _ in self.ends()}
 
     def value(self, tensor: Any) -> Value:
         """Return what a tensor became: a handle, or what stands for one."""

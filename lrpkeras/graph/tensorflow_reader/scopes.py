@@ -50,18 +50,33 @@ def places(
     cleaned = _Cleaned(owners)
     clean = {scope: cleaned(scope) for scope in layers.values()}
     common = _common(list(clean.values())) if root is None else _inside(clean.values(), root)
-    calls: dict[Scope, list[Scope]] = {}
+    numbers = _Numbers()
     found = {}
     for name in names:
         scope = layers[name]
         short = clean[scope][common:]
-        known = calls.setdefault(short, [])
-        if scope not in known:
-            known.append(scope)
-        number = known.index(scope) + 1
-        layer = "/".join(short)
-        found[name] = Place(layer if number == 1 or not layer else f"{layer}#{number}", layer)
+        found[name] = Place(numbers(scope, short), "/".join(short))
     return found
+
+
+class _Numbers:
+    """Tells the calls of one layer apart: `tower/conv`, `tower#2/conv`."""
+
+    def __init__(self) -> None:
+        self.calls: dict[tuple[str, str], list[Scope]] = {}
+
+    def __call__(self, scope: Scope, clean: Scope) -> str:
+        """Return the path of a scope, given its clean name without what all have in common."""
+        path, skipped = "", len(scope) - len(clean)
+        for n, part in enumerate(clean, 1):
+            known = self.calls.setdefault((path, part), [])
+            prefix = scope[: skipped + n]
+            if prefix not in known:
+                known.append(prefix)
+            number = known.index(prefix) + 1
+            part = part if number == 1 else f"{part}#{number}"
+            path = f"{path}/{part}" if path else part
+        return path
 
 
 def _scope(name: str) -> Scope:

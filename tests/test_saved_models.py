@@ -1,0 +1,326 @@
+"""SavedModels, concrete functions and subclassed models are explained as Keras models are."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import applications, layers
+
+import lrpkeras
+from lrpkeras.errors import ModelError, RuleError, UnsupportedLayerError
+
+RNG = np.random.default_rng(0)
+
+
+def randomized(model):
+    for variable in model.variables:
+        name = variable.name
+        if name == "gamma":
+            sign = RNG.choice([-1, 1], variable.shape)
+            variable.assign(sign * RNG.uniform(0.5, 1.5, variable.shape))
+        elif name == "moving_variance":
+            variable.assign(RNG.uniform(0.5, 2, variable.shape))
+        elif name in ("beta", "bias", "moving_mean"):
+            variable.assign(RNG.normal(0, 0.3, variable.shape))
+    return model
+
+
+def small():
+    """Every way in which Keras spells its layers on TensorFlow, in little."""
+    inputs = keras.Input((12, 12, 3), name="image")
+    x = layers.ZeroPadding2D(1, name="pad")(inputs)
+    x = layers.Conv2D(4, 3, strides=2, use_bias=False, name="conv")(x)
+    x = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(x))
+    block = keras.Sequential(
+        [keras.Input((6, 6, 4)), layers.SeparableConv2D(4, 3, padding="same", name="separable"),
+         layers.BatchNormalization(name="inner_norm"), layers.Activation("gelu", name="gelu")],
+        name="block",
+    )  # fmt: skip
+    x = layers.Add(name="add")([x, block(x), block(layers.LayerNormalization(name="ln")(x))])
+    gate = layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(x)
+    gate = layers.Conv2D(4, 1, activation="sigmoid", name="excite")(gate)
+    x = layers.Multiply(name="gated")([x, gate])
+    x = layers.DepthwiseConv2D(3, dilation_rate=2, padding="same", name="atrous")(x)
+    x = layers.MaxPooling2D(2, name="pool")(x)
+    x = layers.Reshape((9, 4), name="rows")(x)
+    x = layers.Conv1D(5, 2, activation="relu", name="conv1d")(x)
+    x = layers.Dense(6, activation="silu", name="dense")(x)
+    x = layers.AveragePooling1D(2, name="pool1d")(x)
+    x = layers.Flatten(name="flatten")(x)
+    return keras.Model(inputs, layers.Dense(3, activation="softmax", name="top")(x))
+
+
+def unet():
+    inputs = keras.Input((16, 16, 2), name="image")
+    down = layers.Conv2D(4, 3, padding="same", activation="relu", name="down")(inputs)
+    low = layers.MaxPooling2D(name="pool")(down)
+    low = layers.Conv2D(6, 3, padding="same", activation="relu", name="low")(low)
+    up = layers.Conv2DTranspose(4, 2, strides=2, activation="relu", name="up")(low)
+    near = layers.UpSampling2D(2, name="near")(low)
+    x = layers.Concatenate(name="skip")([down, up, near])
+    x = layers.Conv2D(4, 3, padding="same", activation="relu", name="out")(x)
+    return keras.Model(inputs, layers.Conv2D(1, 1, name="mask")(x))
+
+
+def network(make, size):
+    return lambda: make(weights=None, input_shape=(size, size, 3), classes=7)
+
+
+SAVED = {
+    "export": lambda model, path: model.export(path, verbose=False),
+    "save": lambda model, path: tf.saved_model.save(model, path),
+}
+NETWORKS = {
+    "small": small,
+    "unet": unet,
+    **{
+        name: network(getattr(applications, name), 48)
+        for name in ("VGG16", "ResNet50", "ResNet50V2", "DenseNet121", "MobileNetV2",
+                     "EfficientNetB0", "ConvNeXtTiny")
+    },
+}  # fmt: skip
+QUICK = ("small", "unet")
+
+
+CASES = [
+    pytest.param(name, way, marks=[] if name in QUICK else [pytest.mark.slow])
+    for name in NETWORKS
+    for way in SAVED
+]
+
+
+def folded(graph):
+    return sum("folded" in note for node in graph for note in node.notes)
+
+
+def relevance(analyzer, x):
+    return np.asarray(analyzer(x))
+
+
+def assert_near(got, expected, tolerance=1e-4):
+    assert np.abs(got - expected).max() <= tolerance * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(("name", "way"), CASES)
+def test_a_saved_model_is_explained_as_the_keras_model_was(name, way, tmp_path):
+    model = randomized(NETWORKS[name]())
+    SAVED[way](model, str(tmp_path / "model"))
+    x = RNG.normal(size=(2, *model.input_shape[1:])).astype("float32")
+    if "rescaling" in {layer.name for layer in model.layers}:
+        x = np.clip(128 + 60 * x, 0, 255)
+    keras_analyzer, saved = lrpkeras.Analyzer(model), lrpkeras.Analyzer(tmp_path / "model")
+    # Float32 rounds otherwise where terms are added in another order; the rest is the same.
+    assert_near(relevance(saved, x), relevance(keras_analyzer, x))
+    assert folded(saved.graph) == folded(keras_analyzer.graph)
+    assert saved.check(x).closes
+    # What acts in training alone leaves no trace in a graph; inputs have the signature's names.
+    unseen = {"InputLayer", "Dropout", "SpatialDropout2D"}
+    seen = {x.name for x in model._flatten_layers() if type(x).__name__ not in unseen}
+    inner = {x.name for x in model._flatten_layers() if isinstance(x, keras.Model)}
+    names = {path.split("/")[-1].partition("#")[0] for path in saved._source.read().places}
+    assert seen - inner <= names
+
+
+def test_presets_and_layers_go_by_the_names_of_the_layers(tmp_path):
+    model = randomized(small())
+    model.export(str(tmp_path / "model"), verbose=False)
+    x = RNG.normal(size=(2, 12, 12, 3)).astype("float32")
+    rules = {"block/*": lrpkeras.rules.Gamma(0.5), "conv": lrpkeras.rules.ZPlus()}
+    wanted = ["norm", "block/separable", "block#2/gelu"]
+    got = lrpkeras.Analyzer(tmp_path / "model", "epsilon", rules=rules).explain(x, layers=wanted)
+    expected = lrpkeras.Analyzer(model, "epsilon", rules=rules).explain(x, layers=wanted)
+    assert_near(got.relevance, expected.relevance)
+    for name in wanted:
+        assert_near(got.layers[name], expected.layers[name])
+    with pytest.raises(RuleError, match="did you mean.*'conv'"):
+        lrpkeras.Analyzer(tmp_path / "model", rules={"convv": lrpkeras.rules.ZPlus()})
+
+
+class Plain(tf.Module):
+    """A network of `tf.nn`, without Keras; two signatures."""
+
+    def __init__(self):
+        super().__init__()
+        draw = np.random.default_rng(5).normal
+        self.kernel = tf.Variable(draw(size=(3, 3, 2, 4)), dtype="float32", name="kernel")
+        self.bias = tf.Variable(draw(size=(4,)), dtype="float32", name="bias")
+        self.matrix = tf.Variable(draw(size=(4, 3)), dtype="float32", name="matrix")
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 2), name="image")])
+    def logits(self, image):
+        y = tf.nn.conv2d(image, self.kernel, 2, "SAME")
+        y = tf.nn.relu(tf.nn.bias_add(y, self.bias))
+        y = tf.nn.max_pool2d(y, 2, 2, "VALID")
+        return {"logits": tf.reduce_mean(y, [1, 2]) @ self.matrix}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 2), name="image")])
+    def features(self, image):
+        return {"features": tf.nn.conv2d(image, self.kernel, 1, "VALID") + self.bias}
+
+
+def by_tape(function, x, target):
+    """Input x gradient, of which `zero` is the same on a piecewise linear network."""
+    with tf.GradientTape() as tape:
+        tensor = tf.constant(x)
+        tape.watch(tensor)
+        value = function(tensor)[..., target]
+    return x * tape.gradient(value, tensor).numpy()
+
+
+@pytest.fixture
+def module():
+    return Plain()
+
+
+def test_a_plain_module_is_explained(module, tmp_path):
+    module.bias.assign(tf.zeros(4))
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.logits})
+    x = RNG.normal(size=(3, 8, 8, 2)).astype("float32")
+    analyzer = lrpkeras.Analyzer(tmp_path, "zero")
+    expected = by_tape(lambda image: module.logits(image)["logits"], x, 1)
+    assert_near(np.asarray(analyzer(x, 1)), expected)
+    explained = analyzer.explain(x)
+    np.testing.assert_allclose(explained.output, module.logits(x)["logits"], rtol=1e-4, atol=1e-5)
+
+
+def test_of_several_signatures_one_is_chosen(module, tmp_path):
+    both = {"logits": module.logits, "features": module.features}
+    tf.saved_model.save(module, str(tmp_path), signatures=both)
+    with pytest.raises(ModelError, match=r"2 signatures \['features', 'logits'\].*loaded"):
+        lrpkeras.Analyzer(tmp_path)
+    loaded = tf.saved_model.load(str(tmp_path))
+    with pytest.raises(ModelError, match="one of its functions"):
+        lrpkeras.Analyzer(loaded)
+    x = RNG.normal(size=(2, 8, 8, 2)).astype("float32")
+    for name in both:
+        analyzer = lrpkeras.Analyzer(loaded.signatures[name], "gradient")
+        target = 2 if name == "logits" else np.ones((2, 6, 6, 4), "float32")
+        assert np.asarray(analyzer(x, target)).shape == x.shape
+
+
+def test_concrete_functions_are_explained_and_tf_functions_say_what_they_need(module):
+    function = tf.function(lambda image: module.logits(image)["logits"])
+    with pytest.raises(ModelError, match="get_concrete_function"):
+        lrpkeras.Analyzer(function)
+    concrete = function.get_concrete_function(tf.TensorSpec((None, 8, 8, 2)))
+    x = RNG.normal(size=(2, 8, 8, 2)).astype("float32")
+    relevance = np.asarray(lrpkeras.Analyzer(concrete, "input_x_gradient")(x, 0))
+    assert_near(relevance, by_tape(function, x, 0))
+
+
+def test_a_frozen_graph_is_explained(module):
+    """As tf.compat.v1 wrote them: variables made constants, one flat graph."""
+    from tensorflow.python.framework import convert_to_constants
+
+    concrete = module.logits.get_concrete_function()
+    frozen = convert_to_constants.convert_variables_to_constants_v2(concrete)
+    definition = frozen.graph.as_graph_def()
+    source, result = frozen.inputs[0].name, frozen.outputs[0].name
+    imported = tf.compat.v1.wrap_function(
+        lambda: tf.compat.v1.import_graph_def(definition, name=""), []
+    )
+    pruned = imported.prune(
+        imported.graph.get_tensor_by_name(source), imported.graph.get_tensor_by_name(result)
+    )
+    x = RNG.normal(size=(2, 8, 8, 2)).astype("float32")
+    got = np.asarray(lrpkeras.Analyzer(pruned, "gradient")(x, 1))
+    expected = np.asarray(lrpkeras.Analyzer(concrete, "gradient")(x, 1))
+    assert_near(got, expected, 1e-6)
+
+
+def test_refresh_reads_the_variables_again(module):
+    concrete = module.logits.get_concrete_function()
+    analyzer = lrpkeras.Analyzer(concrete)
+    x = RNG.normal(size=(2, 8, 8, 2)).astype("float32")
+    before = np.asarray(analyzer(x, 0))
+    module.kernel.assign(-module.kernel)
+    np.testing.assert_array_equal(analyzer(x, 0), before)
+    analyzer.refresh()
+    np.testing.assert_array_equal(analyzer(x, 0), lrpkeras.Analyzer(concrete)(x, 0))
+    assert np.abs(np.asarray(analyzer(x, 0)) - before).max() > 0
+
+
+def test_every_unknown_operation_is_named_with_its_place():
+    @tf.function(input_signature=[tf.TensorSpec((None, 6))])
+    def function(x):
+        with tf.name_scope("first"):
+            y = tf.sort(x)
+        with tf.name_scope("second"):
+            z = tf.cumsum(x, 1)
+        with tf.name_scope("third"):
+            return y + z + (x + tf.random.normal((6,)))
+
+    with pytest.raises(UnsupportedLayerError) as error:
+        lrpkeras.Analyzer(function.get_concrete_function())
+    text = str(error.value)
+    words = ("'first:TopKV2'", "'second:Cumsum'", "'third:AddV2'", "random")
+    assert all(word in text for word in words), text
+
+
+def test_a_folder_that_is_broken_is_refused(tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"no graph")
+    with pytest.raises(ModelError, match="could not be loaded"):
+        lrpkeras.Analyzer(tmp_path)
+    (tmp_path / "saved_model.pb").unlink()
+    with pytest.raises(ModelError, match="nor the folder of a SavedModel"):
+        lrpkeras.Analyzer(tmp_path)
+
+
+def test_loading_a_saved_model_runs_no_python_of_it(tmp_path):
+    """A Lambda layer's Python stays in the .keras file; its graph is all that is saved."""
+    calls = []
+
+    def noted(x):
+        calls.append(x)
+        return 2 * x
+
+    model = keras.Sequential([keras.Input((4,)), layers.Lambda(noted), layers.Dense(2)])
+    model.export(str(tmp_path / "model"), verbose=False)
+    calls.clear()
+    x = RNG.normal(size=(3, 4)).astype("float32")
+    relevance = np.asarray(lrpkeras.Analyzer(tmp_path / "model", "zero")(x, 0))
+    assert not calls
+    assert_near(relevance, 2 * x * np.asarray(model.layers[-1].kernel)[:, 0], 1e-5)
+
+
+class Subclassed(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.conv = layers.Conv2D(4, 3, use_bias=False, name="conv")
+        self.norm = layers.BatchNormalization(name="norm")
+        self.top = layers.Dense(3, name="top")
+
+    def call(self, image, training=False):
+        y = tf.nn.relu(self.norm(self.conv(image), training=training))
+        return self.top(tf.reduce_mean(y, axis=(1, 2)))
+
+
+def test_a_subclassed_model_is_explained_as_its_functional_twin():
+    model = Subclassed()
+    x = RNG.normal(size=(2, 9, 9, 2)).astype("float32")
+    with pytest.raises(ModelError, match="call it once on data"):
+        lrpkeras.Analyzer(model)
+    model(x)
+    randomized(model)
+    inputs = keras.Input((9, 9, 2))
+    y = layers.ReLU()(model.norm(model.conv(inputs)))
+    twin = keras.Model(inputs, model.top(layers.GlobalAveragePooling2D()(y)))
+    got = lrpkeras.Analyzer(model)
+    assert_near(np.asarray(got(x)), np.asarray(lrpkeras.Analyzer(twin)(x)), 1e-6)
+    assert {"conv", "norm", "top"} <= got.graph.places.keys(), list(got.graph.places)
+
+
+def test_several_inputs_and_outputs_go_by_name(tmp_path):
+    one, two = keras.Input((4,), name="one"), keras.Input((3,), name="two")
+    y = layers.Concatenate()([one, layers.Dense(2)(two)])
+    model = keras.Model([one, two], [layers.Dense(2, name="a")(y), layers.Dense(1, name="b")(y)])
+    model.export(str(tmp_path / "model"), verbose=False)
+    data = [RNG.normal(size=(3, 4)).astype("float32"), RNG.normal(size=(3, 3)).astype("float32")]
+    with pytest.raises(ModelError, match="2 outputs"):
+        lrpkeras.Analyzer(tmp_path / "model")
+    analyzer = lrpkeras.Analyzer(tmp_path / "model", "zero", output="a")
+    named = dict(zip([spec.name for spec in analyzer._source.inputs], data, strict=True))
+    expected = lrpkeras.Analyzer(model, "zero", output="a")(data, 1)
+    got = analyzer(named, 1)
+    for name, value in zip(named, expected, strict=True):
+        assert_near(np.asarray(got[name]), np.asarray(value), 1e-5)
