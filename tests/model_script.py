@@ -9,13 +9,17 @@ from typing import Any
 import keras
 from keras import layers
 
+import lrpkeras
+
 
 @dataclass
 class Writer:
     """Writes the lines that make a network, and runs each one to know the shapes."""
 
     lines: list[str] = field(default_factory=list)
-    space: dict[str, Any] = field(default_factory=lambda: {"keras": keras, "layers": layers})
+    space: dict[str, Any] = field(
+        default_factory=lambda: {"keras": keras, "layers": layers, "lrpkeras": lrpkeras}
+    )
     prefix: str = "t"
     tensors: list[str] = field(default_factory=list)
     count: int = 0

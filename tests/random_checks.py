@@ -7,7 +7,7 @@ package, and rules come as source text.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ from lrpkeras.graph import keras_reader
 from lrpkeras.graph.facts import with_facts
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import KINDS, Node
+from lrpkeras.graph.tensorflow_reader import FunctionSource
 from lrpkeras.propagate import Forward, Program
 from lrpkeras.rules import Relevance, Rule
 
@@ -38,6 +39,9 @@ ZERO: Table = {
     **{kind: ["Zero()"] for kind in ("Linear", "Affine")},
     **{kind: ["Proportional(delta=0.0)"] for kind in ("AveragePool", "Sum")},
 }
+EPSILON: Table = {kind: ["Epsilon(epsilon=1e-09)"] for kind in ("Linear", "Affine")}
+# Numbers in float32, through twenty layers.
+ROUNDED = 1e-5
 # What `batch_norm` may be, as `canonize` is told; unfolded, an affine node takes any rule.
 MODES: dict[str, dict] = {
     "fold": {},
@@ -224,10 +228,35 @@ def check_model(case: Case) -> None:
     close(called(folded, case.inputs), called(case.logits, case.inputs), FIDELITY)
 
 
+def check_readers(case: Case) -> None:
+    """The graph that TensorFlow traced of the model means the same as the model's own layers.
+
+    Relevance is that of `Epsilon`: where Keras has a layer, TensorFlow may have several operations,
+    and rules that part positive from negative act on each. Keras makes plain numbers float32 in a
+    graph, so that 0.1 is another number there.
+    """
+    if any(node.kind == "LocalNormalize" for node in case.graph):
+        return  # TensorFlow has an operation for it in float32 alone.
+    specs = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in case.inputs]
+    function = tf.function(lambda *x: case.logits(x if len(x) > 1 else x[0]))
+    source = FunctionSource(function.get_concrete_function(*specs), keep=case.logits)
+    traced = canonize.canonize(source.read(), **MODES[case.batch_norm])
+    other = replace(case)
+    other.__dict__["graph"] = with_facts(traced, (0.0, 3.0) if case.non_negative else None)
+    tensors = [backend.constant(x) for x in case.inputs]
+    logits = traced.evaluate(dict(zip(traced.inputs, tensors, strict=True)))[traced.outputs[0]]
+    close(backend.to_numpy(logits), called(case.logits, tensors), ROUNDED)
+    for got, expected in zip(
+        *(explained(each, EPSILON, ratio=True).back(1) for each in (other, case)), strict=True
+    ):
+        close(got, expected, ROUNDED)
+
+
 EXTRAS = {
     "batch": check_batch,
     "gradient": check_gradient,
     "zero": check_zero,
     "layers": check_layers,
     "model": check_model,
+    "readers": check_readers,
 }

@@ -159,6 +159,7 @@ def script(plan: Plan, lines: Sequence[str]) -> str:
             "import keras",
             "import numpy as np",
             "from keras import layers\n",
+            "import lrpkeras\n",
             "keras.config.set_dtype_policy('float64')",
             *lines,
             "\n",
@@ -173,6 +174,6 @@ def script(plan: Plan, lines: Sequence[str]) -> str:
 def curved(steps: Any) -> bool:
     """Whether a plan, or a part of one, holds products or functions with f(x) != f'(x) x."""
     if isinstance(steps, dict):
-        own = steps.get("do") == "gate" or steps.get("function") in CURVED
+        own = steps.get("do") in ("gate", "normalized") or steps.get("function") in CURVED
         return own or any(curved(part) for part in steps.values())
     return isinstance(steps, list) and any(curved(part) for part in steps)

@@ -153,6 +153,27 @@ def normed_relu(w, x, *, behind):
     return x
 
 
+# Of the sample's own statistics; UnitNormalization of a vector of zeros has slopes of 1e12.
+NORMALIZATIONS: dict[str, str] = {
+    "layer": "layers.LayerNormalization()",
+    "all": "layers.LayerNormalization(axis=list(range(1, {rank})))",
+    "root mean square": "layers.RMSNormalization()",
+    "groups": "layers.GroupNormalization({groups}, epsilon=0.1)",
+    "local": "lrpkeras.layers.LocalResponseNormalization(1, 0.7, 0.4, 0.6)",
+}
+
+
+@step(kind="normalized", how=st.sampled_from(list(NORMALIZATIONS)))
+def normalized(w, x, *, how):
+    shape = w.shape(x)
+    if how == "local" and len(shape) != 3:
+        return x
+    groups = 2 if shape[-1] % 2 == 0 else 1
+    made, name = NORMALIZATIONS[how].format(rank=len(shape) + 1, groups=groups), w.fresh()
+    w.run(f"{name} = {made}({x})")
+    return name
+
+
 @step(largest=FLAG, window=WINDOW, strides=st.integers(1, 2), padding=PADDING)
 def pool(w, x, *, largest, window, strides, padding):
     if not (d := spatial(w, x)):

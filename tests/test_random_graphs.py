@@ -95,7 +95,7 @@ def extra(plan: Plan, how: Plan) -> str:
     f(x) = f'(x) x; a thresholded ReLU, which is -t / s where closed, has no such function.
     """
     wanted, bent = how["extra"], curved([plan["steps"], plan["tail"]])
-    if plan["whole"] and wanted in ("batch", "gradient", "zero"):
+    if plan["whole"] and wanted in ("batch", "gradient", "zero", "readers"):
         return "layers"
     if wanted == "zero" and (bent or how["batch_norm"] == "threshold"):
         return "gradient"
@@ -186,8 +186,9 @@ LAYERS = {
     "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Cropping1D",
     "Cropping2D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dropout", "ELU", "Flatten",
     "Functional", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D",
-    "GlobalMaxPooling2D", "LeakyReLU", "MaxPooling1D", "MaxPooling2D", "Maximum", "Minimum",
-    "Multiply", "PReLU", "Permute", "ReLU", "Rescaling", "Reshape", "SeparableConv1D",
+    "GlobalMaxPooling2D", "GroupNormalization", "LayerNormalization", "LeakyReLU",
+    "LocalResponseNormalization", "MaxPooling1D", "MaxPooling2D", "Maximum", "Minimum", "Multiply",
+    "PReLU", "Permute", "RMSNormalization", "ReLU", "Rescaling", "Reshape", "SeparableConv1D",
     "SeparableConv2D", "Subtract", "UpSampling1D", "UpSampling2D", "ZeroPadding1D",
     "ZeroPadding2D",
 }  # fmt: skip

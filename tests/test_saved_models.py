@@ -136,6 +136,17 @@ def test_presets_and_layers_go_by_the_names_of_the_layers(tmp_path):
         lrpkeras.Analyzer(tmp_path / "model", rules={"convv": lrpkeras.rules.ZPlus()})
 
 
+def test_local_response_normalization_is_found_in_a_graph(tmp_path):
+    normalization = lrpkeras.layers.LocalResponseNormalization(2, 1.5, 0.3, 0.7, name="lrn")
+    model = keras.Sequential([keras.Input((4, 4, 6)), normalization, layers.Flatten()])
+    model.export(str(tmp_path / "model"), verbose=False)
+    graph = lrpkeras.Analyzer(tmp_path / "model").graph
+    assert [node.kind for node in graph] == ["Input", "LocalNormalize", "Route"]
+    node = graph["lrn"]
+    got = node.depth_radius, node.bias, node.alpha, node.beta
+    assert got == pytest.approx((2, 1.5, 0.3, 0.7))
+
+
 class Plain(tf.Module):
     """A network of `tf.nn`, without Keras; two signatures."""
 

@@ -137,7 +137,7 @@ MATRIX = np.random.default_rng(0).normal(size=(3, 2))
 SQUARE = np.random.default_rng(1).normal(size=(3, 4))
 
 
-def ROW(x):  # noqa: N802 - a constant, but for its batch
+def ROW(x):
     return tf.ones((tf.shape(x)[0], 1, 3), x.dtype)
 
 

@@ -19,6 +19,7 @@ from lrpkeras.backend.tensorflow.compiling import Compiled, Spec, compile, concr
 from lrpkeras.backend.tensorflow.convolution import convolve, convolve_adjoint
 from lrpkeras.backend.tensorflow.data import batches, count, is_dataset
 from lrpkeras.backend.tensorflow.depthwise import depthwise, depthwise_adjoint
+from lrpkeras.backend.tensorflow.local_response import local_response_normalization
 from lrpkeras.backend.tensorflow.pooling import (
     average_pool,
     average_pool_adjoint,
@@ -46,6 +47,7 @@ __all__ = [
     "einsum",
     "is_dataset",
     "is_tensor",
+    "local_response_normalization",
     "matmul",
     "matmul_adjoint",
     "max_pool",

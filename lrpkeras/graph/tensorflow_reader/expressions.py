@@ -127,15 +127,11 @@ def unnamed_function(op: Any, constants: Constants) -> Pattern | None:
 def _is_node(op: Any, constants: Constants) -> bool:
     """Whether an operation has a node of its own: sums and products with constants have."""
     if op.type in ("Maximum", "Minimum"):
-        return len(_data(op, constants)) == 2 or not np.any(_other(op, constants))
+        fixed = [x for x in op.inputs if constants.is_constant(x)]
+        return not fixed or (op.type == "Maximum" and not np.any(constants.value(fixed[0])))
     if op.type == "RealDiv":
         return not constants.is_constant(op.inputs[0])
     return op.type in LOWERINGS
-
-
-def _other(op: Any, constants: Constants) -> np.ndarray:
-    number = next(n for n, x in enumerate(op.inputs) if constants.is_constant(x))
-    return constants.value(op.inputs[number])
 
 
 def _activation(root: Any, function: Function) -> Pattern:

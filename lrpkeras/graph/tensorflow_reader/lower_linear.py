@@ -36,7 +36,7 @@ def convolution(op: Op) -> Value:
     first, kernel = channels_first(op), _kernel(op)
     x = op.value(0)
     if isinstance(x, Blocks):
-        return replace(x, linear=("convolution", kernel))
+        return _in_blocks(op, x, "convolution", kernel)
     x = op.tensor(0)
     channels = x.shape[1 if first else -1]
     if channels is None:
@@ -52,7 +52,7 @@ def depthwise(op: Op) -> Value:
     kernel = _kernel(op)
     x = op.value(0)
     if isinstance(x, Blocks):
-        return replace(x, linear=("depthwise", kernel))
+        return _in_blocks(op, x, "depthwise", kernel)
     x = op.tensor(0)
     operation = Depthwise(**_geometry(op, kernel.shape[:-2], x), channels_first=channels_first(op))
     return _of_lower_rank(op, x, operation, kernel)
@@ -120,6 +120,17 @@ def _is_trivial(operation: Convolution | Depthwise, place: int) -> bool:
 
 def _drop(values: tuple, place: int) -> tuple:
     return (*values[:place], *values[place + 1 :])
+
+
+def _in_blocks(op: Op, x: Blocks, kind: str, kernel: np.ndarray) -> Blocks:
+    """Note the convolution of what was taken apart; it must neither stride nor pad by itself."""
+    if set(op.get("strides")) != {1} or op.get("padding") != "VALID":
+        raise Refusal("a convolution of blocks that strides or pads is not known")
+    if x.axis is not None:
+        kernel = op.reading.once(
+            ("squeezed", id(kernel)), lambda: np.squeeze(kernel, (x.axis or 1) - 1)
+        )
+    return replace(x, linear=(kind, kernel))
 
 
 @lowers("SpaceToBatchND")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,13 +19,15 @@ from lrpkeras.graph.lower_normalization import affine
 from lrpkeras.graph.moves import Gather, Move, Pad, Repeat, Shape
 from lrpkeras.graph.nodes import Route
 from lrpkeras.graph.tensorflow_reader.constants import execute
-from lrpkeras.graph.tensorflow_reader.lowering import Op, Rows, Value, lowers
+from lrpkeras.graph.tensorflow_reader.lowering import Blocks, Op, Rows, Value, lowers
 
 
 @lowers("Reshape", "Squeeze", "ExpandDims")
 def to_shape(op: Op) -> Value:
     """To the static shape of the output; samples stay apart, or become rows."""
     x = op.value(0)
+    if isinstance(x, Blocks):
+        return _of_blocks(op, x)
     shape = _target(op, x.base if isinstance(x, Rows) else op.tensor(0))
     if isinstance(x, Rows):
         return _from_rows(x, shape)
@@ -40,6 +43,16 @@ def to_shape(op: Op) -> Value:
     if None in x.shape[1:] or None in shape[1:]:
         raise UnknownSize(f"whether reshaping {x.shape} to {shape} keeps samples apart is unknown")
     raise Refusal(f"it reshapes {x.shape} to {shape}, across samples")
+
+
+def _of_blocks(op: Op, x: Blocks) -> Blocks:
+    """Put in, or take out, the axis that a convolution of rank 1 needs to be one of rank 2."""
+    if op.type == "ExpandDims" and x.axis is None:
+        return replace(x, axis=int(op.constant(1)) % (x.base.rank + 1))
+    dropped = [] if op.type == "ExpandDims" else op.get("squeeze_dims")
+    if x.axis is not None and [axis % (x.base.rank + 1) for axis in dropped] == [x.axis]:
+        return replace(x, axis=None)
+    raise Refusal("blocks of several samples are known only around a dilated convolution")
 
 
 def _target(op: Op, x: Tensor) -> Shape:

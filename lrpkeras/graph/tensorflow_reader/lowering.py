@@ -50,12 +50,16 @@ class Rows:
 
 @dataclass(frozen=True)
 class Blocks:
-    """A tensor that SpaceToBatch took apart, as dilated convolutions are spelled out."""
+    """A tensor that SpaceToBatch took apart, as dilated convolutions are spelled out.
+
+    `axis` is one of size 1 that was put in for the convolution alone, `linear` the convolution.
+    """
 
     base: Tensor
     block: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
-    linear: tuple[Any, np.ndarray] | None = None
+    axis: int | None = None
+    linear: tuple[str, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)

@@ -256,7 +256,7 @@ def _normal_form(terms: Terms) -> tuple[np.ndarray, np.ndarray | None, bool]:
     if not left.keys() <= {"xi", "mi", ""} or "xi" not in left:
         raise NoMatch
     scale, mean = left["xi"], left.get("mi")
-    if mean is not None and not np.array_equal(*np.broadcast_arrays(-mean, scale)):
+    if mean is not None and np.any(mean + scale):
         raise NoMatch
     return scale, left.get(""), mean is not None
 
