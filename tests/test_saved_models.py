@@ -138,10 +138,10 @@ def test_presets_and_layers_go_by_the_names_of_the_layers(tmp_path):
 
 def test_local_response_normalization_is_found_in_a_graph(tmp_path):
     normalization = lrpkeras.layers.LocalResponseNormalization(2, 1.5, 0.3, 0.7, name="lrn")
-    model = keras.Sequential([keras.Input((4, 4, 6)), normalization, layers.Flatten()])
+    model = keras.Sequential([keras.Input((4, 4, 6)), normalization, layers.Dense(2)])
     model.export(str(tmp_path / "model"), verbose=False)
     graph = lrpkeras.Analyzer(tmp_path / "model").graph
-    assert [node.kind for node in graph] == ["Input", "LocalNormalize", "Route"]
+    assert [node.kind for node in graph] == ["Input", "LocalNormalize", "Linear"]
     node = graph["lrn"]
     got = node.depth_radius, node.bias, node.alpha, node.beta
     assert got == pytest.approx((2, 1.5, 0.3, 0.7))
