@@ -27,6 +27,12 @@ from lrpkeras.backend.tensorflow.pooling import (
     max_pool_adjoint,
 )
 from lrpkeras.backend.tensorflow.products import einsum, matmul, matmul_adjoint
+from lrpkeras.backend.tensorflow.resizing import (
+    bilinear_matrix,
+    resample,
+    resample_adjoint,
+    resizing_matrix,
+)
 from lrpkeras.backend.tensorflow.ties import max_pool_ties_adjoint, max_pool_ties_sum
 
 __all__ = [
@@ -36,6 +42,7 @@ __all__ = [
     "average_pool",
     "average_pool_adjoint",
     "batches",
+    "bilinear_matrix",
     "compile",
     "concrete",
     "constant",
@@ -55,6 +62,9 @@ __all__ = [
     "max_pool_ties_adjoint",
     "max_pool_ties_sum",
     "merge_leading",
+    "resample",
+    "resample_adjoint",
+    "resizing_matrix",
     "shape",
     "split_leading",
     "to_numpy",
