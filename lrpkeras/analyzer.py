@@ -25,6 +25,7 @@ from lrpkeras.explainer import Explainer, check_finite
 from lrpkeras.explanation import Explanation
 from lrpkeras.graph.facts import with_facts
 from lrpkeras.graph.graph import Graph
+from lrpkeras.graph.lookup import row_counts
 from lrpkeras.graph.sources import Source, source_of
 from lrpkeras.graph.verify import check_weights, fidelity
 from lrpkeras.graph.verify import verify as verify_graph
@@ -388,4 +389,5 @@ def _intake(source: Source, graph: Graph) -> Intake:
         structure=source.structure,
         types=tuple(x.dtype for x in source.inputs),
         dtype=graph.dtype,
+        rows=row_counts(graph),
     )

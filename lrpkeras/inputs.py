@@ -32,6 +32,8 @@ class Intake:
         The type of each input, as the model declares it.
     dtype
         What is computed in.
+    rows
+        For inputs that are indices, how many rows there are to look up; None for the others.
     """
 
     names: tuple[str, ...]
@@ -39,6 +41,7 @@ class Intake:
     structure: Any
     types: tuple[str, ...]
     dtype: str
+    rows: tuple[int | None, ...]
 
     def flatten(self, x: Any) -> list[Array]:
         """Return one array for each input, in the model's order.
@@ -103,13 +106,16 @@ class Intake:
         self, arrays: Sequence[Array], input_range: tuple[float, float] | None = None
     ) -> None:
         """Raise `InputError` where a value is NaN, infinite, or not of the input's type, range."""
-        for array, name, dtype in zip(arrays, self.names, self.types, strict=True):
+        described = zip(arrays, self.names, self.types, self.rows, strict=True)
+        for array, name, dtype, rows in described:
             values = _plain(array)
             if values.dtype.kind == "f":
                 _check_finite(values, name, self.dtype)
             if not keras.backend.is_float_dtype(dtype):
                 _check_whole(values, name, dtype)
-            if input_range is not None:
+            if rows is not None:
+                _check_indices(values, name, rows)
+            elif input_range is not None:
                 _check_range(values, name, input_range)
 
     def pack(self, like: Any, arrays: Sequence[Array]) -> Any:
@@ -169,6 +175,16 @@ def _check_whole(values: np.ndarray, name: str, dtype: str) -> None:
         raise InputError(
             f"The model's input {name!r} is of type {dtype}: these values are not all whole "
             "numbers in its range."
+        )
+
+
+def _check_indices(values: np.ndarray, name: str, rows: int) -> None:
+    """Refuse what is no row of the table that the model looks up."""
+    wrong = values[(values != np.floor(values)) | (values < 0) | (values >= rows)]
+    if wrong.size:
+        raise InputError(
+            f"Input {name!r} holds the indices of rows, whole numbers from 0 to {rows - 1}; among "
+            f"these is {wrong.flat[0]:g}. Encode the samples as for training."
         )
 
 

@@ -6,7 +6,7 @@ import fnmatch
 
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.matrix import Matrix
-from lrpkeras.graph.nodes import KINDS, Affine, Input, Linear, Node
+from lrpkeras.graph.nodes import KINDS, Affine, Input, Linear, Lookup, Node, Resample
 from lrpkeras.graph.operations import Dense, Einsum
 
 Where = str | type | tuple[float, float]
@@ -57,13 +57,16 @@ class Matcher:
 
 
 def _first(graph: Graph) -> set[str]:
-    """Linear nodes reached from an input through nothing linear, and affine ones on these ways."""
+    """Linear nodes reached from an input through nothing linear; on these ways, what resizes, too.
+
+    Looking up a row multiplies a table by the index's unit vector: what is behind is not first.
+    """
     ahead: dict[str, bool] = {}
     first = set()
     for node in graph:
         near = isinstance(node, Input) or any(ahead[name] for name in node.inputs)
-        ahead[node.name] = near and not isinstance(node, Linear)
-        if isinstance(node, Linear | Affine) and near:
+        ahead[node.name] = near and not isinstance(node, Linear | Lookup)
+        if isinstance(node, Linear | Affine | Resample) and near:
             first.add(node.name)
     return first
 

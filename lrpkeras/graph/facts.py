@@ -19,10 +19,12 @@ from lrpkeras.graph.nodes import (
     Input,
     Linear,
     LocalNormalize,
+    Lookup,
     MaxPool,
     Node,
     Normalize,
     Product,
+    Resample,
     Route,
     Shift,
     Sum,
@@ -68,10 +70,17 @@ def _upstream(nodes: dict[str, Node], node: Node) -> tuple[Node, ...] | None:
     collected: dict[str, Node] = {}
     for name in node.inputs[: node.receives]:
         above = nodes[name]
-        if not isinstance(above, Input | Affine | Route | Fork) or above.facts.upstream is None:
+        if not _spreads_bounds(above) or above.facts.upstream is None:
             return None
         collected |= {source.name: source for source in (*above.facts.upstream, above)}
     return tuple(collected.values())
+
+
+def _spreads_bounds(node: Node) -> bool:
+    """Whether the bounds of what a node reads tell those of what it gives, without computing."""
+    if isinstance(node, Resample):
+        return not node.signed
+    return isinstance(node, Input | Affine | Route | Fork)
 
 
 def _is_gate(nodes: dict[str, Node], name: str) -> bool:
@@ -102,6 +111,10 @@ def _normalize(node: Normalize, inputs: list[bool]) -> bool:
     return inputs[0] and not node.centre
 
 
+def _resample(node: Resample, inputs: list[bool]) -> bool:
+    return inputs[0] and not node.signed
+
+
 def _all(node: Node, inputs: list[bool]) -> bool:
     return all(inputs)
 
@@ -122,4 +135,6 @@ SIGNS: dict[type[Node], Callable[..., bool]] = {
     Product: _all,
     Normalize: _normalize,
     LocalNormalize: _all,
+    Resample: _resample,
+    Lookup: _never,
 }

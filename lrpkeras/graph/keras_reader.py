@@ -20,14 +20,17 @@ from lrpkeras.graph import (  # noqa: F401 - importing them fills the registry
     lower_inert,
     lower_linear,
     lower_local_normalization,
+    lower_lookup,
     lower_merging,
     lower_normalization,
     lower_operations,
     lower_pooling,
+    lower_resampling,
     lower_reshaping,
     lower_sample_normalization,
     lower_slicing,
     lower_windows,
+    lower_wrappers,
     tensorflow_reader,
 )
 from lrpkeras.graph.call_arguments import (

@@ -62,6 +62,4 @@ _because(
     layers.MultiHeadAttention,
 )
 _because("recurrent layers cannot be explained yet", layers.Bidirectional, layers.RNN)
-_because("its time steps cannot be lowered one by one yet", layers.TimeDistributed)
-_because("it looks up rows by integers, which no rule is known for yet", layers.Embedding)
 _because("its mask would change what later layers compute", layers.Masking)

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import layers
 
-from lrpkeras.graph.lower import Refusal, Tensor, register
+from lrpkeras.graph.lower import Tensor, register
 from lrpkeras.graph.lower_inert import keep
 from lrpkeras.graph.lower_merging import reshape
 from lrpkeras.graph.moves import Crop, Pad, Repeat, Transpose
@@ -67,12 +67,9 @@ def _channels_first(layer: Layer) -> bool:
     return getattr(layer, "data_format", None) == "channels_first"
 
 
-@register(layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D)
+@register(layers.UpSampling1D, layers.UpSampling3D)
 def upsampling(layer: Layer, x: Tensor) -> Tensor:
     """Every entry several times."""
-    interpolation = getattr(layer, "interpolation", "nearest")
-    if interpolation != "nearest":
-        raise Refusal(f"{interpolation} interpolation is not known yet", "use 'nearest'")
     sizes = (layer.size,) if isinstance(layer.size, int) else tuple(layer.size)
     axes = range(2 if _channels_first(layer) else 1, x.rank)
     stretched = [(axis, times) for axis, times in zip(axes, sizes, strict=False) if times > 1]

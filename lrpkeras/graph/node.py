@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Facts:
         The static shapes of the inputs, with batch.
     upstream
         The nodes from the model's inputs to here, this one excluded, where all of them only move,
-        scale or shift values; None where something else lies between.
+        resize, scale or shift values; None where something else lies between.
     """
 
     non_negative: bool = False
@@ -61,6 +61,9 @@ class Node:
     layer_class: type | None = None
     notes: tuple[str, ...] = ()
     facts: Facts = field(default_factory=Facts)
+
+    # The type that the model itself rounds to here, if that is not the one it computes in.
+    precision: ClassVar[str | None] = None
 
     @property
     def kind(self) -> str:

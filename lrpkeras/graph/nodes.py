@@ -15,10 +15,12 @@ from keras import ops
 from lrpkeras import backend
 from lrpkeras.graph.functions import Function
 from lrpkeras.graph.local_normalize import LocalNormalize
+from lrpkeras.graph.lookup import Lookup
 from lrpkeras.graph.moves import Move
 from lrpkeras.graph.node import Array, Facts, Node, Parameters
 from lrpkeras.graph.normalize import Normalize
 from lrpkeras.graph.operations import LinearOperation, Scale
+from lrpkeras.graph.resample import Resample
 
 __all__ = [
     "KINDS",
@@ -32,11 +34,13 @@ __all__ = [
     "Input",
     "Linear",
     "LocalNormalize",
+    "Lookup",
     "MaxPool",
     "Node",
     "Normalize",
     "Pool",
     "Product",
+    "Resample",
     "Route",
     "Shift",
     "Sum",
@@ -386,5 +390,7 @@ KINDS: dict[str, type[Node]] = {
         Product,
         Normalize,
         LocalNormalize,
+        Resample,
+        Lookup,
     )
 }

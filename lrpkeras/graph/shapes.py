@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import singledispatch
 
 from lrpkeras.graph.moves import Shape
-from lrpkeras.graph.nodes import Linear, Node, Pool, Route
+from lrpkeras.graph.nodes import Linear, Lookup, Node, Pool, Resample, Route
 
 
 @singledispatch
@@ -25,6 +25,16 @@ def _linear(node: Linear, *shapes: Shape) -> Shape:
 @output_shape.register
 def _route(node: Route, *shapes: Shape) -> Shape:
     return node.move.output_shape(*shapes)
+
+
+@output_shape.register
+def _resample(node: Resample, *shapes: Shape) -> Shape:
+    return node.output_shape(shapes[0])
+
+
+@output_shape.register
+def _lookup(node: Lookup, *shapes: Shape) -> Shape:
+    return (*shapes[0], node.table.shape[1])
 
 
 @output_shape.register

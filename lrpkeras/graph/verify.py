@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
+from itertools import zip_longest
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ import numpy as np
 from lrpkeras import backend
 from lrpkeras.errors import ModelError, VerificationError
 from lrpkeras.graph.graph import Graph
+from lrpkeras.graph.lookup import row_counts
 from lrpkeras.graph.nodes import Node
 from lrpkeras.graph.sources import Source, source_of
 
@@ -63,7 +65,8 @@ def verify(
     tensors = [backend.constant(array) for array in inputs]
     plain = cache(lambda: graph.evaluate(dict(zip(graph.inputs, tensors, strict=True))))
     values = plain() if evaluate is None else evaluate(tensors)
-    tolerance = TOLERANCE[_narrowest(source, graph.dtype)]
+    rounded = {node.precision for node in graph if node.precision is not None}
+    tolerance = TOLERANCE[_narrowest(source.dtypes | rounded, graph.dtype)]
     precisely = cache(lambda: _in_float64(graph, inputs))
     shaken = cache(lambda: [_shaken(graph, inputs, seed) for seed in range(SHAKES)])
     worst = 0.0
@@ -92,7 +95,7 @@ def _run(
     """Draw inputs of a size that the model takes, and run it layer by layer."""
     unknown = any(None in x.shape[1:] for x in source.inputs)
     for size in SIZES if unknown else SIZES[:1]:
-        inputs = random_inputs(source, graph.dtype, input_range, size)
+        inputs = random_inputs(source, graph.dtype, input_range, size, row_counts(graph))
         try:
             return inputs, source.run(inputs)
         except Exception:
@@ -191,9 +194,9 @@ def _cancelled(expected: Mapping[str, Array], layer: str) -> float:
 def _shaken(graph: Graph, inputs: list[np.ndarray], seed: int) -> dict[str, Any]:
     """Every node's value for inputs that differ by rounding, which deep networks amplify."""
     random = np.random.default_rng(seed)
-    tensors = []
-    for x in inputs:
-        unit = np.finfo(x.dtype).eps if x.dtype.kind == "f" else 0.0
+    tensors, exact = [], row_counts(graph)
+    for x, rows in zip(inputs, exact, strict=True):
+        unit = np.finfo(x.dtype).eps if rows is None else 0.0
         noise = UNITS * unit * random.normal(size=x.shape)
         tensors.append(backend.constant((x * (1 + noise)).astype(x.dtype)))
     return graph.evaluate(dict(zip(graph.inputs, tensors, strict=True)))
@@ -228,25 +231,32 @@ def check_weights(graph: Graph) -> None:
 
 
 def random_inputs(
-    model: Any, dtype: str, input_range: tuple[float, float] | None, size: int = 64
+    model: Any,
+    dtype: str,
+    input_range: tuple[float, float] | None,
+    size: int = 64,
+    rows: Sequence[int | None] = (),
 ) -> list[np.ndarray]:
     """Return one random array for each of the model's inputs, of values that its type can hold.
 
     Two samples: normally distributed, and as large as pixels are (which a model that computes in
-    half precision may not bear); or both within `input_range`.
+    half precision may not bear); or both within `input_range`. `rows` says of inputs that rows of
+    a table are looked up by how many it has.
     """
     random = np.random.default_rng(0)
     source = source_of(model)
     arrays = []
-    for x in source.inputs:
+    for x, count in zip_longest(source.inputs, rows):
         shape = (2, *(n or size for n in x.shape[1:]))
         drawn: Array
-        if "int" in x.dtype or x.dtype == "bool":
+        if count is not None:
+            drawn = random.integers(count, size=shape)
+        elif "int" in x.dtype or x.dtype == "bool":
             low, high = (0, 1) if input_range is None else map(int, input_range)
             drawn = random.integers(low, high, size=shape, endpoint=True)
         elif input_range is None:
             drawn = random.normal(size=shape)
-            if _narrowest(source, dtype) in ("float32", "float64"):
+            if _narrowest(source.dtypes, dtype) in ("float32", "float64"):
                 drawn[1] = random.uniform(0, 255, size=shape[1:])
         else:
             drawn = random.uniform(*input_range, size=shape)
@@ -256,8 +266,7 @@ def random_inputs(
     return arrays
 
 
-def _narrowest(source: Source, dtype: str) -> str:
-    used = source.dtypes
+def _narrowest(used: Collection[str], dtype: str) -> str:
     return next((name for name in ("bfloat16", "float16", "float32") if name in used), dtype)
 
 

@@ -6,17 +6,17 @@ from lrpkeras.presets.preset import Preset
 from lrpkeras.presets.registry import preset
 from lrpkeras.rules import AlphaBeta, Epsilon, Flat, Gamma, Proportional, WSquare, Zero, ZPlus
 
-UNGUARDED = Proportional(delta=0.0)
+UNGUARDED = tuple((kind, Proportional(delta=0.0)) for kind in ("Sum", "AveragePool", "Resample"))
 
 
 @preset
 def zero() -> Preset:
     """`Zero` everywhere; sums and means without a guard.
 
-    all linear layers: `Zero()`; sums, average pooling: `Proportional(delta=0)`. Equals input x
-    gradient on ReLU networks. [Bach et al. 2015; the identity: Shrikumar et al. 2016.]
+    all linear layers: `Zero()`; sums, average pooling, resizing: `Proportional(delta=0)`. Equals
+    input x gradient on ReLU networks. [Bach et al. 2015; the identity: Shrikumar et al. 2016.]
     """
-    return Preset((("*", Zero()), ("Sum", UNGUARDED), ("AveragePool", UNGUARDED)), "zero")
+    return Preset((("*", Zero()), *UNGUARDED), "zero")
 
 
 @preset

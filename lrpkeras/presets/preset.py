@@ -35,6 +35,8 @@ DEFAULTS: tuple[tuple[str, Rule], ...] = (
     ("Fork", Adjoint()),
     ("Normalize", Detach()),
     ("LocalNormalize", Identity()),
+    ("Resample", Proportional()),
+    ("Lookup", Adjoint()),
 )
 
 
@@ -44,7 +46,7 @@ class Preset:
 
     *Where* is a layer-name glob ("block5_*"; names of folded layers count), a Keras layer class, a
     node kind ("Linear", "MaxPool", or its class), a position ("first": the linear nodes reached
-    from an input through nothing linear, and the affine nodes in front of them; "last"; "conv";
+    from an input through nothing linear, and the affine and resizing nodes in front of them; "last"; "conv";
     "dense"; "batch_norm": normalizations that were not folded), or a range of depth `(0.0, 0.3)`,
     counted over linear nodes from the input. An entry is passed over at nodes of a kind that its
     rule is not made for, and one that matches no node of a model is no error (one in

@@ -3,11 +3,11 @@
 from lrpkeras.rules.activation import Deconv, Guided, Pass
 from lrpkeras.rules.alpha_beta import AlphaBeta, ZPlus
 from lrpkeras.rules.box import Box
-from lrpkeras.rules.by_kind import Proportional, Taylor, Ties, Winner
+from lrpkeras.rules.by_kind import Adjoint, Proportional, Taylor, Ties, Winner
 from lrpkeras.rules.flat import Flat
 from lrpkeras.rules.gamma import Gamma
 from lrpkeras.rules.gradient import Gradient, Identity
-from lrpkeras.rules.merge import Adjoint, Equal, Signal, Uniform
+from lrpkeras.rules.merge import Equal, Signal, Uniform
 from lrpkeras.rules.normalize import Abs
 from lrpkeras.rules.power import Power
 from lrpkeras.rules.quotient import Epsilon, Zero

@@ -10,16 +10,37 @@ from lrpkeras.graph.nodes import (
     Activation,
     AveragePool,
     Extremum,
+    Fork,
     LocalNormalize,
+    Lookup,
     MaxPool,
     Node,
+    Resample,
+    Route,
     Sum,
 )
 from lrpkeras.rules.activation import NeuronTaylor
-from lrpkeras.rules.merge import InputTies, InputWinner, SumShare
+from lrpkeras.rules.merge import InputTies, InputWinner, MoveAdjoint, SumShare
 from lrpkeras.rules.pooling import PoolShare, PoolTies, PoolWinner
+from lrpkeras.rules.resampling import ResampleAdjoint, ResampleShare, RowSum
 from lrpkeras.rules.rule import ByKind, Rule, check_number, refuse
 from lrpkeras.rules.statistics import LocalTaylor
+
+
+@dataclass(frozen=True)
+class Adjoint(ByKind):
+    """Relevance takes the way back that its value came: moves are undone, copies added up.
+
+    Resizing of images: `R_i = sum_j w_ij R_j` by the weights alone, whatever the pixels' values. A
+    row that is looked up gives the index all of its relevance.
+    """
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (Route, Fork, Resample, Lookup)
+
+    def part(self, node: Node) -> Rule:
+        if isinstance(node, Resample):
+            return ResampleAdjoint()
+        return RowSum() if isinstance(node, Lookup) else MoveAdjoint()
 
 
 @dataclass(frozen=True)
@@ -44,9 +65,9 @@ class Ties(ByKind):
 
 @dataclass(frozen=True)
 class Proportional(ByKind):
-    """Every input of a sum, or entry of a pooling window, gets the share that it contributed.
+    """Every input of a sum, entry of a pooling window or resized pixel gets what it contributed.
 
-    `R_i = a_i / sum a_i R`. For max pooling it is the share in the window's sum, as for average
+    `R_i = a_i / sum a_i R`; `a_i = w_ij x_i` where images are resized. For max pooling it is the share in the window's sum, as for average
     pooling: relevance of a maximum goes to all entries.
 
     Parameters
@@ -58,12 +79,14 @@ class Proportional(ByKind):
 
     delta: float = 1e-6
 
-    kinds: ClassVar[tuple[type[Node], ...]] = (AveragePool, MaxPool, Sum)
+    kinds: ClassVar[tuple[type[Node], ...]] = (AveragePool, MaxPool, Sum, Resample)
 
     def __post_init__(self) -> None:
         check_number(self, "delta", above=-1e-300)
 
     def part(self, node: Node) -> Rule:
+        if isinstance(node, Resample):
+            return ResampleShare(self.delta)
         return SumShare(self.delta) if isinstance(node, Sum) else PoolShare(self.delta)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lrpkeras.graph.nodes import Affine, AveragePool, Linear, Node
+from lrpkeras.graph.nodes import Affine, AveragePool, Linear, Node, Resample
 from lrpkeras.rules import equal_shares
 from lrpkeras.rules.equal_shares import EqualShares
 from lrpkeras.rules.pooling import AverageFlat
 from lrpkeras.rules.relevance import Relevance
+from lrpkeras.rules.resampling import ResampleFlat
 from lrpkeras.rules.rule import Array, ByKind, Prepared, Rule
 
 
@@ -21,9 +22,11 @@ class Flat(ByKind):
     Conserves all but what an output has that no input reaches.
     """
 
-    kinds: ClassVar[tuple[type[Node], ...]] = (Linear, Affine, AveragePool)
+    kinds: ClassVar[tuple[type[Node], ...]] = (Linear, Affine, AveragePool, Resample)
 
     def part(self, node: Node) -> Rule:
+        if isinstance(node, Resample):
+            return ResampleFlat()
         return AverageFlat() if isinstance(node, AveragePool) else LinearFlat()
 
 

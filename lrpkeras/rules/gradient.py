@@ -20,13 +20,15 @@ from lrpkeras.graph.nodes import (
     Node,
     Normalize,
     Product,
+    Resample,
     Route,
     Sum,
 )
 from lrpkeras.rules.linear import adjoint
-from lrpkeras.rules.merge import Adjoint, InputWinner
+from lrpkeras.rules.merge import InputWinner, MoveAdjoint
 from lrpkeras.rules.pooling import PoolWinner, average_adjoint
 from lrpkeras.rules.relevance import Relevance
+from lrpkeras.rules.resampling import resample_adjoint
 from lrpkeras.rules.rule import Array, Prepared, Rule, Vanishing, refuse
 
 Back = Callable[[Any, Relevance], tuple[Relevance | None, ...]]
@@ -76,6 +78,7 @@ class Gradient(Rule):
         Product,
         Normalize,
         LocalNormalize,
+        Resample,
     )
 
     def prepare(self, node: Node) -> dict[str, Array]:
@@ -134,6 +137,12 @@ def _normalize(state: Any, relevance: Relevance) -> tuple[Relevance, ...]:
     return (Relevance(state[0].adjoint(relevance.array, state[2][0])),)
 
 
+def _resample(state: Any, relevance: Relevance) -> tuple[Relevance, ...]:
+    node, prepared, inputs = state[:3]
+    matrices = node.matrices(inputs[0], prepared)
+    return (Relevance(resample_adjoint(node, relevance.array, matrices)),)
+
+
 def _others(inputs: tuple[Array, ...]) -> list[Array]:
     """For each input, the product of all others."""
     others = []
@@ -151,13 +160,14 @@ VJP: dict[type[Node] | tuple, Back] = {
     Activation: _activation,
     MaxPool: _max_pool,
     AveragePool: _average_pool,
-    Route: lambda state, relevance: Adjoint().propagate(state[:4], relevance),
-    Fork: lambda state, relevance: Adjoint().propagate(state[:4], relevance),
+    Route: lambda state, relevance: MoveAdjoint().propagate(state[:4], relevance),
+    Fork: lambda state, relevance: MoveAdjoint().propagate(state[:4], relevance),
     Extremum: lambda state, relevance: InputWinner().propagate(state[:4], relevance),
     Sum: _sum,
     Product: _product,
     Normalize: _normalize,
     LocalNormalize: _normalize,
+    Resample: _resample,
 }
 
 
@@ -174,6 +184,6 @@ def _row_sums(node: Node, prepared: Prepared, inputs: tuple[Array, ...]) -> Arra
         return sum(others[1:], others[0])
     if isinstance(node, Normalize | LocalNormalize):
         return node.derivative_sums(inputs[0])
-    if isinstance(node, Route):
-        return node.move.apply(*(ops.ones_like(x) for x in inputs))
+    if isinstance(node, Route | Resample):
+        return node.compute(tuple(ops.ones_like(x) for x in inputs), prepared)
     return ops.ones((), dtype=inputs[0].dtype)

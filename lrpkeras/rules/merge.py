@@ -16,8 +16,8 @@ from lrpkeras.rules.rule import Array, Prepared, Rule, Vanishing
 
 
 @dataclass(frozen=True)
-class Adjoint(Rule):
-    """Relevance takes the way back that its value came: moves are undone, copies added up."""
+class MoveAdjoint(Rule):
+    """`Adjoint` for moves and forks: moves are undone, copies added up."""
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Route, Fork)
 

@@ -7,12 +7,15 @@ input is lowered, operation by operation, to the same nodes as Keras layers are.
 from __future__ import annotations
 
 from lrpkeras.graph.tensorflow_reader import (  # noqa: F401 - importing them fills the registry
+    embeddings,
     expressions,
     lower_arithmetic,
     lower_elementwise,
     lower_linear,
     lower_moves,
     lower_pooling,
+    lower_resizing,
+    lower_resizing,
     normalizations,
 )
 from lrpkeras.graph.tensorflow_reader.function import FunctionSource, lower_call

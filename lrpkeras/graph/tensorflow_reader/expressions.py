@@ -115,7 +115,8 @@ def named_function(op: Any, constants: Constants) -> Pattern | None:
 @finds
 def unnamed_function(op: Any, constants: Constants) -> Pattern | None:
     """Find any other elementwise function of one tensor whose last step is no node by itself."""
-    if op.outputs[0].dtype == tf.bool or op.type not in STEPS or _is_node(op, constants):
+    floating = all(x.dtype.is_floating for x in op.outputs)
+    if not floating or op.type not in STEPS or _is_node(op, constants):
         return None
     found = next(_roots(op, constants, STEPS), None)
     if found is None:
