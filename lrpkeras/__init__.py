@@ -6,6 +6,7 @@ from lrpkeras.canonize.keras_model import fold_batch_norm
 from lrpkeras.errors import LrpError
 from lrpkeras.explanation import Explanation
 from lrpkeras.graph.lower import register_layer
+from lrpkeras.graph.supported import supported_layers
 from lrpkeras.presets import Preset, register_preset
 from lrpkeras.rules.registry import register_rule
 
@@ -26,4 +27,5 @@ __all__ = [
     "register_preset",
     "register_rule",
     "rules",
+    "supported_layers",
 ]

@@ -118,6 +118,7 @@ class Analyzer:
         self._source = source_of(self.model)
         self._overrides = presets.as_entries(rules)
         self._base = presets.named(preset, self.options.input_range)
+        _refuse_mixed(self._base, rules, batch_norm)
         self.preset = (
             self._base.with_overrides(presets.UNFOLDED.get(batch_norm))
             .with_overrides(self._overrides)
@@ -267,7 +268,7 @@ class Analyzer:
         conditioned = conditions.parse(
             condition,
             self._program,
-            lambda name: layer_names.matching(self.graph, name, "condition: "),
+            lambda name: layer_names.one_call(self.graph, name, "condition: "),
         )
         dataset = backend.is_dataset(x)
         arrays = None if dataset else self._checked(x)
@@ -377,9 +378,30 @@ class Analyzer:
                 f"from_config takes what get_config returned, with the keys {sorted(expected)}."
             )
         settings = dict(config)
-        preset = serialize.preset_from_config(settings.pop("preset"))
-        rules = serialize.entries_from_config(settings.pop("rules"))
+        try:
+            preset = serialize.preset_from_config(settings.pop("preset"))
+            rules = serialize.entries_from_config(settings.pop("rules"))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RuleError(
+                f"This is not what get_config returned: {type(error).__name__}: {error}."
+            ) from error
         return cls(model, preset, rules=rules, **settings)
+
+
+def _refuse_mixed(base: Preset, rules: Any, batch_norm: str) -> None:
+    """Refuse settings that would change what a gradient is, or be lost."""
+    if isinstance(rules, Preset):
+        kinds = [(preset.seed, preset.times_input) for preset in (base, rules)]
+        if kinds[0] != kinds[1]:
+            raise RuleError(
+                f"rules= takes the entries of preset {rules.name!r} alone; where it starts from, "
+                f"and what it multiplies by, is not as in {base.name!r}: give it as preset=."
+            )
+    if base.seed == "gradient" and batch_norm != "fold":
+        raise RuleError(
+            f"batch_norm={batch_norm!r} has no meaning for {base.name!r}: a gradient takes batch "
+            "normalization as the model has it. Leave it out."
+        )
 
 
 def _intake(source: Source, graph: Graph) -> Intake:

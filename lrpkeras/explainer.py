@@ -14,9 +14,10 @@ from lrpkeras.conditions import Conditions, Ways
 from lrpkeras.errors import LrpError
 from lrpkeras.inputs import Intake
 from lrpkeras.presets import Preset
-from lrpkeras.propagate import Forward, Program, Sieve, last_denominator
+from lrpkeras.propagate import Forward, Program, Sieve
 from lrpkeras.rules import Relevance
 from lrpkeras.targets import Mode, Target
+from lrpkeras.unit_start import signs
 
 Array = Any
 
@@ -208,11 +209,7 @@ class Explainer:
             return Relevance(factors), classes
         if self._initial != "unit":
             return Relevance(factors, "ratio"), classes
-        whole = last_denominator(self.program, forward)
-        if whole is not None:
-            negative = ops.cast(whole < 0, output.dtype)
-            factors = factors * (1 - 2 * negative)
-        return Relevance(factors), classes
+        return Relevance(factors * signs(self.program, forward)), classes
 
 
 def check_finite(relevance: Sequence[Array]) -> None:

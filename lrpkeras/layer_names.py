@@ -34,6 +34,19 @@ def look_up(graph: Graph, layers: str | Sequence[str] | None) -> dict[str, str]:
     }
 
 
+def one_call(graph: Graph, name: str, what: str) -> dict[str, str]:
+    """As `matching`; of a layer that is called several times, a name must tell which call.
+
+    The first one is "layer#1" here.
+    """
+    calls = [path for path in graph.places if path == name or path.startswith(f"{name}#")]
+    if name in graph.places and len(calls) > 1:
+        numbered = ", ".join(repr(path if "#" in path else f"{path}#1") for path in calls)
+        raise RuleError(f"{what}{name!r} is called {len(calls)} times: say which, of {numbered}.")
+    first = name.removesuffix("#1")
+    return matching(graph, first if first in graph.places else name, what)
+
+
 def matching(graph: Graph, pattern: str, what: str) -> dict[str, str]:
     """Return all layers that a name or glob means, with their nodes; `what` begins the error."""
     known = {**{name: name for name in graph.nodes}, **graph.places}

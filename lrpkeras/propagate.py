@@ -16,7 +16,8 @@ from lrpkeras import backend
 from lrpkeras.errors import ModelError
 from lrpkeras.graph.blocks import Block, Edge, blocks
 from lrpkeras.graph.graph import Graph
-from lrpkeras.graph.nodes import Input, Linear, Node, Sum
+from lrpkeras.graph.nodes import Input, Node, Sum
+from lrpkeras.graph.structure import structure
 from lrpkeras.rules import Relative, Relevance, Rule, Vanishing
 from lrpkeras.rules.relevance import added, per_sample, settled
 from lrpkeras.rules.residual import Rescaling, Residual
@@ -105,9 +106,7 @@ class Program:
 
     def refresh(self, graph: Graph) -> None:
         """Take over the arrays of a graph of the same structure, without tracing anew."""
-        if [(n.name, n.kind, n.shape) for n in graph] != [
-            (n.name, n.kind, n.shape) for n in self.graph
-        ]:
+        if list(map(structure, graph)) != list(map(structure, self.graph)):
             raise ModelError(
                 "The model's structure, or its layers' names, are not what they were when the "
                 "analyzer was built: build it anew."
@@ -293,18 +292,3 @@ def _with_closed(
         for name in node.inputs[: node.receives]:
             known.setdefault(name, []).append(back)
     return replace(graph, nodes=nodes)
-
-
-def last_denominator(program: Program, forward: Forward) -> Array | None:
-    """Return what the linear rule nearest to the output divides by; None where that has no sign.
-
-    Where something lies between that node and the output, it is the output itself.
-    """
-    graph = program.graph
-    node = last = graph[graph.outputs[0]]
-    while not isinstance(node, Linear) and node.inputs:
-        node = graph[node.inputs[0]]
-    if node.name not in program.rules or node.name not in forward.states:
-        return None
-    whole = program.rules[node.name].denominator(forward.states[node.name])
-    return whole if whole is None or node is last else forward.output(graph)

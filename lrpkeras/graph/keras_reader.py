@@ -31,6 +31,7 @@ from lrpkeras.graph import (  # noqa: F401 - importing them fills the registry
     lower_slicing,
     lower_windows,
     lower_wrappers,
+    refused,
     tensorflow_reader,
 )
 from lrpkeras.graph.call_arguments import (

@@ -32,11 +32,14 @@ class Lookup(Node):
         return ops.take(parameters["table"], ops.cast(inputs[0], "int32"), axis=0)
 
 
-def row_counts(graph: Graph) -> list[int | None]:
-    """Return for each input how many rows its values may name; None where none are looked up."""
+def row_counts(graph: Graph) -> tuple[int | None, ...]:
+    """Return for each input how many rows its values may name; None where none are looked up.
+
+    Between an input and a table, values are only moved: lowering sees to that.
+    """
     counts: dict[str, int] = {}
     for node in reversed(list(graph)):
-        count = node.table.shape[0] if isinstance(node, Lookup) else counts.get(node.name)
-        for name in node.inputs if count is not None else ():
-            counts[name] = min(count, counts.get(name, count))
-    return [counts.get(name) for name in graph.inputs]
+        count = len(node.table) if isinstance(node, Lookup) else counts.get(node.name)
+        if count is not None:
+            counts.update((name, min(count, counts.get(name, count))) for name in node.inputs)
+    return tuple(counts.get(name) for name in graph.inputs)

@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import keras
 
@@ -22,7 +22,16 @@ Lowering = Callable[..., Any]
 AnyLowering = TypeVar("AnyLowering", bound=Lowering)
 
 LOWERINGS: dict[type, Lowering] = {}
-REASONS: dict[type, str] = {}
+
+
+class Reason(NamedTuple):
+    """Why a layer cannot be lowered, and what to do instead."""
+
+    why: str
+    helps: str
+
+
+REASONS: dict[type, Reason] = {}
 
 # What a subclass may override without changing what the layer computes.
 HARMLESS = {
@@ -150,7 +159,7 @@ def lowering_of(operation: Any) -> Lowering:
             _refuse_overrides(operation, base)
             return LOWERINGS[base]
         if base in REASONS:
-            raise NotYet(REASONS[base], _registering(cls))
+            raise NotYet(*REASONS[base])
     raise Refusal("lrpkeras does not know this class", _registering(cls))
 
 

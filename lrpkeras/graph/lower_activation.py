@@ -102,9 +102,10 @@ def _relu(
 ) -> Function:
     if threshold < 0 or (max_value is not None and max_value < threshold):
         raise Refusal(f"a ReLU with threshold {threshold} and maximum {max_value} is not monotonic")
+    # TensorFlow holds these numbers in float32, whatever it computes in.
     if max_value is None and threshold == 0:
-        # TensorFlow's leaky ReLU holds its slope in float32, whatever it computes in.
         negative_slope = float(np.float32(negative_slope))
+    max_value = None if max_value is None else float(np.float32(max_value))
     return functions.relu(negative_slope, max_value, threshold)
 
 
@@ -143,6 +144,7 @@ def _as_registered(*classes: type, settings: Sequence[str] = (), name: str) -> N
         given = {setting: getattr(operation, setting) for setting in settings}
         return _elementwise(x, MAKERS[name](**given))
 
+    lowering.__doc__ = f"`keras.activations.{name}`, elementwise."
     register(*classes)(lowering)
 
 

@@ -1,12 +1,10 @@
-"""Layers that do nothing in inference, and layers that no lowering is known for yet."""
+"""Layers that do nothing in inference."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import layers
 
-from lrpkeras.graph.lower import REASONS, Tensor, register
+from lrpkeras.graph.lower import Tensor, register
 from lrpkeras.graph.moves import Keep
 from lrpkeras.graph.nodes import Route
 
@@ -14,14 +12,19 @@ from lrpkeras.graph.nodes import Route
 @register(
     layers.ActivityRegularization,
     layers.AlphaDropout,
+    layers.AugMix,
+    layers.CutMix,
     layers.Dropout,
     layers.GaussianDropout,
     layers.GaussianNoise,
     layers.Identity,
+    layers.MixUp,
+    layers.RandAugment,
     layers.RandomBrightness,
     layers.RandomColorDegeneration,
     layers.RandomColorJitter,
     layers.RandomContrast,
+    layers.RandomElasticTransform,
     layers.RandomErasing,
     layers.RandomFlip,
     layers.RandomGaussianBlur,
@@ -48,18 +51,3 @@ def nothing(layer: layers.Layer, x: Tensor) -> Tensor:
 def keep(x: Tensor) -> Tensor:
     """Emit a node that only names its input."""
     return x.then(Route, move=Keep())
-
-
-def _because(why: str, *classes: Any) -> None:
-    REASONS.update(dict.fromkeys(classes, why))
-
-
-_because(
-    "attention multiplies tensors by a softmax inside the network, which no rule is known for yet",
-    layers.AdditiveAttention,
-    layers.Attention,
-    layers.GroupQueryAttention,
-    layers.MultiHeadAttention,
-)
-_because("recurrent layers cannot be explained yet", layers.Bidirectional, layers.RNN)
-_because("its mask would change what later layers compute", layers.Masking)

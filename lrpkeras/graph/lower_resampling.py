@@ -13,7 +13,7 @@ from lrpkeras.graph import lower_reshaping
 from lrpkeras.graph.lower import Refusal, Tensor, UnknownSize, register
 from lrpkeras.graph.lower_array_operations import moved
 from lrpkeras.graph.lower_inert import keep
-from lrpkeras.graph.moves import Crop, Gather, Pad
+from lrpkeras.graph.moves import Crop, Gather, Move, Pad, Repeat
 from lrpkeras.graph.nodes import Resample, Route
 from lrpkeras.graph.resample import Target
 
@@ -165,23 +165,23 @@ def by_matrices(
     channels_first: bool = False,
 ) -> Tensor:
     """Emit resizing by weights `(new size, size)` of height and width; None where an axis stays."""
-    matrices = tuple(None if m is None or _is_identity(m) else m for m in matrices)
+    rows, columns = (None if m is None or _is_identity(m) else m for m in matrices)
     changed = [
         (axis, matrix)
-        for axis, matrix in zip(_axes(channels_first), matrices, strict=True)
+        for axis, matrix in zip(_axes(channels_first), (rows, columns), strict=True)
         if matrix is not None
     ]
     if not changed:
         return keep(x)
     if all(_selects(matrix) for _, matrix in changed):
-        return moved(x, [_gather(axis, matrix) for axis, matrix in changed])
-    height, width = (Target() if m is None else Target(len(m)) for m in matrices)
+        return moved(x, [_copies(axis, matrix) for axis, matrix in changed])
+    height, width = (Target() if m is None else Target(len(m)) for m in (rows, columns))
     return x.then(
         Resample,
         height=height,
         width=width,
-        rows=matrices[0],
-        columns=matrices[1],
+        rows=rows,
+        columns=columns,
         channels_first=channels_first,
     )
 
@@ -210,5 +210,9 @@ def _selects(matrix: np.ndarray) -> bool:
     return bool(np.all((matrix != 0).sum(axis=1) == 1) and np.all(matrix.max(axis=1) == 1))
 
 
-def _gather(axis: int, matrix: np.ndarray) -> Gather:
-    return Gather(tuple(matrix.argmax(axis=1).tolist()), axis, matrix.shape[1])
+def _copies(axis: int, matrix: np.ndarray) -> Move:
+    indices, size = matrix.argmax(axis=1), matrix.shape[1]
+    times = len(indices) // size
+    if np.array_equal(indices, np.repeat(np.arange(size), times)):
+        return Repeat(axis, times)
+    return Gather(tuple(indices.tolist()), axis, size)

@@ -98,14 +98,21 @@ def _run(
         inputs = random_inputs(source, graph.dtype, input_range, size, row_counts(graph))
         try:
             return inputs, source.run(inputs)
-        except Exception:
-            # Whatever a layer raises where its input has shrunk away.
-            if not unknown:
-                raise
+        except Exception as error:
+            # Whatever a layer raises where its input has shrunk away, or that has no kernel here.
+            failure = error
+    why = " ".join(str(failure).split())[:300]
+    if unknown:
+        raise VerificationError(
+            f"The model's input has no fixed size, and it runs on none of {SIZES}, so that it "
+            "cannot be verified: give it a static input shape, or skip this check with "
+            f"verify=False. It raises {type(failure).__name__}: {why}"
+        ) from failure
     raise VerificationError(
-        f"The model's input has no fixed size, and it runs on none of {SIZES}, so that it cannot "
-        "be verified: give it a static input shape, or skip this check with verify=False."
-    )
+        "The model itself does not run on this machine, so that it cannot be verified; "
+        "verify=False skips this check, and explains it all the same. It raises "
+        f"{type(failure).__name__}: {why}"
+    ) from failure
 
 
 def _check_contrast(graph: Graph, values: Mapping[str, Array]) -> None:

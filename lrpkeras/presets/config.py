@@ -13,10 +13,11 @@ import keras
 import numpy as np
 
 from lrpkeras.errors import RuleError
+from lrpkeras.graph.nodes import Node
 from lrpkeras.matching import Where
 from lrpkeras.presets.preset import Entry, Preset
 from lrpkeras.rules import Rule
-from lrpkeras.rules.registry import find
+from lrpkeras.rules.registry import find, is_shadowed
 
 
 def preset_to_config(preset: Preset) -> dict[str, Any]:
@@ -45,7 +46,14 @@ def entries_from_config(config: Iterable[Any]) -> tuple[Entry, ...]:
 
 
 def _where_to_config(where: Where) -> Any:
+    if isinstance(where, type) and issubclass(where, Node):
+        return where.__name__
     if isinstance(where, type):
+        if getattr(keras.layers, where.__name__, where) is not where:
+            raise RuleError(
+                f"The layer class {where.__name__!r} of {where.__module__} has the name of one of "
+                "Keras' own, which would be read in its place: rename it, or name its layers."
+            )
         return {"class": keras.saving.get_registered_name(where), "module": where.__module__}
     return list(where) if isinstance(where, tuple) else where
 
@@ -64,6 +72,11 @@ def _where_from_config(config: Any) -> Where:
 
 
 def _rule_to_config(rule: Rule) -> dict[str, Any]:
+    if is_shadowed(rule):
+        raise RuleError(
+            f"The rule {rule!r} is of a class of its own with the name of another one: give it a "
+            "name of its own and register it with lrpkeras.register_rule."
+        )
     fields = [field.name for field in dataclasses.fields(rule) if field.init]
     values = {name: getattr(rule, name) for name in fields}
     plain = {

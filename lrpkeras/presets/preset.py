@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from lrpkeras.errors import RuleError, near_misses
 from lrpkeras.graph.graph import Graph
-from lrpkeras.graph.nodes import KINDS, Node, Product
+from lrpkeras.graph.nodes import KINDS, Lookup, Node, Product
 from lrpkeras.matching import POSITIONS, Matcher, Where
 from lrpkeras.rules import (
     Adjoint,
@@ -46,10 +46,10 @@ class Preset:
 
     *Where* is a layer-name glob ("block5_*"; names of folded layers count), a Keras layer class, a
     node kind ("Linear", "MaxPool", or its class), a position ("first": the linear nodes reached
-    from an input through nothing linear, and the affine and resizing nodes in front of them; "last"; "conv";
-    "dense"; "batch_norm": normalizations that were not folded), or a range of depth `(0.0, 0.3)`,
-    counted over linear nodes from the input. An entry is passed over at nodes of a kind that its
-    rule is not made for, and one that matches no node of a model is no error (one in
+    from an input through nothing linear, and what rescales or resizes in front of them; "last";
+    "conv"; "dense"; "batch_norm": normalizations that were not folded), or a range of depth
+    `(0.0, 0.3)`, counted over linear nodes from the input. An entry is passed over at nodes of a
+    kind that its rule is not made for, and one that matches no node of a model is no error (one in
     `Analyzer(rules=...)` is). An affine node that was not folded counts as "conv" or "dense" by
     its rank, and takes the rule elementwise.
 
@@ -74,6 +74,10 @@ class Preset:
         object.__setattr__(self, "entries", as_entries(self.entries))
         if self.seed not in ("relevance", "gradient"):
             raise RuleError(f"Preset(seed={self.seed!r}): it is 'relevance' or 'gradient'.")
+        if not isinstance(self.times_input, bool):
+            raise RuleError(f"Preset(times_input={self.times_input!r}): it is True or False.")
+        if not isinstance(self.name, str):
+            raise RuleError(f"Preset(name={self.name!r}): a name is text.")
 
     def with_overrides(
         self, rules: Preset | Mapping[Where, Rule] | Iterable[Entry] | None
@@ -126,6 +130,8 @@ class Preset:
         used: set[int] = set()
         found: dict[str, Match] = {}
         explained = graph.ancestors(graph.outputs[0])
+        if self.seed == "gradient":
+            _refuse_indices(self.name, [graph[name] for name in explained])
         for node in graph:
             if node.receives == 0 or node.name not in explained:
                 continue
@@ -156,6 +162,16 @@ class Preset:
         )
 
 
+def _refuse_indices(name: str, nodes: Iterable[Node]) -> None:
+    """Raise `RuleError` where a gradient would have to be one with respect to indices."""
+    tables = [node.name for node in nodes if isinstance(node, Lookup)]
+    if tables:
+        raise RuleError(
+            f"Preset {name!r} is a gradient, and {tables[0]!r} looks up rows by indices, which "
+            "have none. 'zero' gives the gradient times the row, summed over it."
+        )
+
+
 class Match(NamedTuple):
     """The rule of a node, and why it got it: the entry of the preset that matched first."""
 
@@ -179,7 +195,8 @@ def as_entries(
     """
     if isinstance(rules, Preset):
         return rules.entries
-    pairs = rules.items() if isinstance(rules, Mapping) else (rules or ())
+    pairs: Any = rules.items() if isinstance(rules, Mapping) else rules
+    pairs = () if rules is None else None if isinstance(rules, str) else pairs
     try:
         entries = tuple((where, rule) for where, rule in pairs)
     except (TypeError, ValueError):

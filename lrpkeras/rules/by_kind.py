@@ -67,8 +67,8 @@ class Ties(ByKind):
 class Proportional(ByKind):
     """Every input of a sum, entry of a pooling window or resized pixel gets what it contributed.
 
-    `R_i = a_i / sum a_i R`; `a_i = w_ij x_i` where images are resized. For max pooling it is the share in the window's sum, as for average
-    pooling: relevance of a maximum goes to all entries.
+    `R_i = a_i / sum a_i R`; `a_i = w_ij x_i` where images are resized. For max pooling it is the
+    share in the window's sum, as for average pooling: relevance of a maximum goes to all entries.
 
     Parameters
     ----------

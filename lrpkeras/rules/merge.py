@@ -53,6 +53,9 @@ class SumShare(Rule):
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Sum,)
 
+    def denominator(self, state: Any) -> Array | None:
+        return state[2]
+
     def linearize(
         self, node: Sum, prepared: Prepared, inputs: tuple[Array, ...], output: Array
     ) -> Any:

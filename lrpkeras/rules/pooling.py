@@ -176,6 +176,9 @@ class PoolShare(Rule):
         guarded = average_adjoint(node, ops.where(state.cancelled, by_size, none), x)
         return (Relevance(plain + ops.sign(x) * guarded, "ratio"),)
 
+    def denominator(self, state: Window) -> Array | None:
+        return state.mean
+
     def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
         return Vanishing(True, not node.facts.signed)
 

@@ -91,7 +91,8 @@ class Zero(Quotient):
         return {"zero sum": ops.cast(z == 0, z.dtype)}
 
     def propagate(self, state: Linearized, relevance: Relevance) -> tuple[Relevance | None, ...]:
-        if not relevance.is_ratio or self.bias != "absorb":
+        own = type(self).whole is not Zero.whole
+        if own or not relevance.is_ratio or self.bias != "absorb":
             return super().propagate(state, relevance)
         # R / z is what arrives: no division, so the result is exact where z is tiny.
         alive = ops.cast(state.z != 0, state.z.dtype)
@@ -127,7 +128,8 @@ class Epsilon(Quotient):
         return {"epsilon": signed(self.epsilon, z) / stabilize(z, self.epsilon)}
 
     def propagate(self, state: Linearized, relevance: Relevance) -> tuple[Relevance | None, ...]:
-        if not relevance.is_ratio or self.bias != "absorb":
+        own = type(self).whole is not Epsilon.whole
+        if own or not relevance.is_ratio or self.bias != "absorb":
             return super().propagate(state, relevance)
         # z / (z + epsilon sign z) without a sign: R / z arrives, no digit is lost where z is tiny.
         size = ops.absolute(state.z)

@@ -47,6 +47,13 @@ def register_rule(rule: R) -> R:
             f"{rule.__name__} must be a frozen dataclass, whose fields are its parameters: put "
             "@dataclasses.dataclass(frozen=True) above it, below @register_rule."
         )
+    needed = ("kinds", "propagate")
+    missing = [name for name in needed if getattr(rule, name) is getattr(Rule, name)]
+    if missing:
+        raise RuleError(
+            f"{rule.__name__} lacks {' and '.join(missing)}: `kinds` names the kinds of nodes that "
+            "it is for, `propagate` passes relevance back."
+        )
     known = _known().get(rule.__name__)
     if known is not None and (known.__module__, known.__qualname__) != (
         rule.__module__,
@@ -72,6 +79,11 @@ def find(name: str) -> type[Rule]:
             "own, import the module that registers it with lrpkeras.register_rule."
         )
     return known[name]
+
+
+def is_shadowed(rule: Rule) -> bool:
+    """Whether the name of a rule's class means another class."""
+    return _known().get(type(rule).__name__, type(rule)) is not type(rule)
 
 
 def _known() -> dict[str, type[Rule]]:

@@ -80,6 +80,9 @@ class ResampleShare(ResampleRule):
         back = resample_adjoint(node, plain, state.matrices) + ops.sign(x) * sizes
         return (Relevance(back, "ratio"),)
 
+    def denominator(self, state: Resampling) -> Array | None:
+        return state.output
+
     def vanishing(self, node: Resample, output: Vanishing) -> Vanishing:
         return Vanishing(True, not node.facts.signed)
 

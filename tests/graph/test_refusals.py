@@ -36,7 +36,6 @@ class Sorting(layers.Layer):
         (lambda x: layers.Attention()([x, x]), ["attention"]),
         (layers.LSTM(2), ["LSTM", "recurrent"]),
         (layers.Bidirectional(layers.GRU(2)), ["recurrent"]),
-        (layers.TimeDistributed(layers.Dense(2)), ["time steps"]),
         (layers.Dense(4, activation="sparsemax"), ["'sparsemax'"]),
         (lambda x: x ** np.ones(3), ["a power other than"]),
         (lambda x: x / 0.0, ["zero"]),
@@ -81,11 +80,6 @@ class Sorting(layers.Layer):
 )
 def test_what_has_no_lowering_is_refused_with_a_reason(function, words):
     assert len(refused(function, *words)) == 1
-
-
-def test_upsampling_that_interpolates_is_refused():
-    layer = layers.UpSampling2D(2, interpolation="bilinear")
-    refused(layer, "bilinear", "'nearest'", shape=(4, 3, 2))
 
 
 def test_constants_that_depend_on_the_input_are_refused():
@@ -164,13 +158,6 @@ def test_a_mask_that_operations_compute_is_let_through_where_it_does_not_matter(
 
 def test_computing_with_a_mask_is_refused():
     refused(lambda x: x * ops.cast(ops.not_equal(x, 0), "float32"), "Cast", "truth values")
-
-
-def test_embeddings_are_refused():
-    inputs = keras.Input((5,), dtype="int32")
-    model = keras.Model(inputs, layers.Embedding(7, 3, mask_zero=True)(inputs))
-    with pytest.raises(UnsupportedLayerError, match="Embedding"):
-        keras_reader.read(model)
 
 
 def test_quantized_layers_are_refused():

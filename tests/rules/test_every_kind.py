@@ -64,6 +64,16 @@ def local_normalize(x):
     return LocalResponseNormalization(1, 0.5, 0.3, 0.75)(x)
 
 
+def resample(x):
+    """Weights of one sign, and of both, along one axis and two."""
+    x = layers.UpSampling2D((2, 1), interpolation="bilinear")(x)
+    return layers.Resizing(6, 5, interpolation="bicubic")(x)
+
+
+def lookup(x):
+    return layers.Embedding(3, 2)(x)
+
+
 NETS = {
     "MaxPool": max_pool,
     "AveragePool": average_pool,
@@ -76,6 +86,8 @@ NETS = {
     "Product": product,
     "Normalize": normalize,
     "LocalNormalize": local_normalize,
+    "Resample": resample,
+    "Lookup": lookup,
 }
 # A rule with other parameters than its own defaults.
 OTHERS: dict[type[Rule], tuple[Rule, ...]] = {

@@ -62,9 +62,7 @@ def resample_adjoint(s: Tensor, rows: Tensor | None, columns: Tensor | None) -> 
     return _multiplied(s, rows, columns, transposed=True)
 
 
-def _multiplied(
-    x: Tensor, rows: Tensor | None, columns: Tensor | None, transposed: bool
-) -> Tensor:
+def _multiplied(x: Tensor, rows: Tensor | None, columns: Tensor | None, transposed: bool) -> Tensor:
     x = tf.convert_to_tensor(x)
     if rows is not None:
         batch, height, width, channels = shape(x)

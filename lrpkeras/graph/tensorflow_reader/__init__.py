@@ -15,7 +15,6 @@ from lrpkeras.graph.tensorflow_reader import (  # noqa: F401 - importing them fi
     lower_moves,
     lower_pooling,
     lower_resizing,
-    lower_resizing,
     normalizations,
 )
 from lrpkeras.graph.tensorflow_reader.function import FunctionSource, lower_call

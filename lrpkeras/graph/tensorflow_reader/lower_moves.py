@@ -13,14 +13,11 @@ import numpy as np
 from lrpkeras.graph import lower_array_operations as moving
 from lrpkeras.graph import lower_slicing as slicing
 from lrpkeras.graph.draft import Refusal, Tensor, UnknownSize
-from lrpkeras.graph.lower_lookup import looked_up
 from lrpkeras.graph.lower_merging import concatenate, reshape
 from lrpkeras.graph.lower_normalization import affine
 from lrpkeras.graph.moves import Gather, Move, Pad, Repeat, Shape
 from lrpkeras.graph.nodes import Route
-from lrpkeras.graph.tensorflow_reader.constants import Constants
 from lrpkeras.graph.tensorflow_reader.lowering import Blocks, Op, Rows, Value, lowers
-from lrpkeras.graph.tensorflow_reader.patterns import Pattern, finds
 
 
 @lowers("Reshape", "Squeeze", "ExpandDims")
@@ -258,33 +255,13 @@ def broadcast_to(op: Op) -> Tensor:
 def gather(op: Op) -> Tensor:
     """Entries along an axis, by constant indices."""
     if op.is_constant(0):
-        return _looked_up(op)
+        raise Refusal("it takes entries of a constant that is no table of rows")
     if op.get("batch_dims"):
         raise Refusal("it takes other entries of each sample")
     axis = SimpleNamespace(axis=int(op.constant(2)))
     if not op.is_constant(1):
         raise Refusal("it takes entries that depend on the input")
     return slicing.take(axis, op.tensor(0), op.constant(1))
-
-
-@finds
-def index_from_the_end(op: Any, constants: Constants) -> Pattern | None:
-    """Find `where(i < 0, i + size, i)`: the index itself, where none is negative."""
-    if op.type not in ("Select", "SelectV2") or not op.outputs[0].dtype.is_integer:
-        return None
-    below, index = op.inputs[0].op, op.inputs[2]
-    if below.type != "Less" or below.inputs[0] is not index:
-        return None
-    fixed = constants.is_constant(below.inputs[1]) and not np.any(constants.value(below.inputs[1]))
-    return Pattern((index,), lambda x: x) if fixed else None
-
-
-def _looked_up(op: Op) -> Tensor:
-    """Rows of a constant table, as embeddings are spelled."""
-    table = op.constant(0)
-    if table.ndim != 2 or int(op.constant(2)) or op.get("batch_dims"):
-        raise Refusal("it takes entries of a constant that is no table of rows")
-    return looked_up(op.tensor(1), table)
 
 
 @lowers("Pad", "PadV2")

@@ -1,4 +1,4 @@
-"""Operations that resize images by interpolation: their weights, TensorFlow itself tells."""
+"""Operations that resize images: their weights, TensorFlow itself tells."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from lrpkeras.graph.tensorflow_reader.constants import execute
 from lrpkeras.graph.tensorflow_reader.lowering import Op, lowers
 
 
-@lowers("ResizeArea", "ResizeBicubic", "ResizeBilinear", "ScaleAndTranslate")
-def interpolated(op: Op) -> Tensor:
-    """Every new pixel a sum of old ones, by weights for each axis."""
+@lowers(
+    "ResizeArea", "ResizeBicubic", "ResizeBilinear", "ResizeNearestNeighbor", "ScaleAndTranslate"
+)
+def resized(op: Op) -> Tensor:
+    """Every new pixel a copy of an old one, or a sum of several by weights for each axis."""
     x = op.tensor(0)
     height, width = x.shape[1:3]
     if height is None or width is None:
@@ -40,6 +42,6 @@ def _matrix(op: Op, axis: int, size: int) -> np.ndarray:
     return resized.reshape(target, size)
 
 
-def _alone(number: Any, axis: int, other: int, dtype: str) -> np.ndarray:
+def _alone(number: Any, axis: int, other: int, dtype: str) -> Any:
     """Return what concerns both axes, of which one is nothing but itself."""
-    return np.array([number, other] if axis == 0 else [other, number], dtype)
+    return backend.constant([number, other] if axis == 0 else [other, number], dtype=dtype)
