@@ -31,7 +31,7 @@ from lrpkeras.graph.verify import check_weights, fidelity
 from lrpkeras.graph.verify import verify as verify_graph
 from lrpkeras.inputs import Intake
 from lrpkeras.loading import load_model
-from lrpkeras.options import Options
+from lrpkeras.options import Options, refuse_mixed
 from lrpkeras.presets import Preset
 from lrpkeras.presets import config as serialize
 from lrpkeras.propagate import Forward, Program
@@ -118,7 +118,7 @@ class Analyzer:
         self._source = source_of(self.model)
         self._overrides = presets.as_entries(rules)
         self._base = presets.named(preset, self.options.input_range)
-        _refuse_mixed(self._base, rules, batch_norm)
+        refuse_mixed(self._base, rules, batch_norm)
         self.preset = (
             self._base.with_overrides(presets.UNFOLDED.get(batch_norm))
             .with_overrides(self._overrides)
@@ -386,22 +386,6 @@ class Analyzer:
                 f"This is not what get_config returned: {type(error).__name__}: {error}."
             ) from error
         return cls(model, preset, rules=rules, **settings)
-
-
-def _refuse_mixed(base: Preset, rules: Any, batch_norm: str) -> None:
-    """Refuse settings that would change what a gradient is, or be lost."""
-    if isinstance(rules, Preset):
-        kinds = [(preset.seed, preset.times_input) for preset in (base, rules)]
-        if kinds[0] != kinds[1]:
-            raise RuleError(
-                f"rules= takes the entries of preset {rules.name!r} alone; where it starts from, "
-                f"and what it multiplies by, is not as in {base.name!r}: give it as preset=."
-            )
-    if base.seed == "gradient" and batch_norm != "fold":
-        raise RuleError(
-            f"batch_norm={batch_norm!r} has no meaning for {base.name!r}: a gradient takes batch "
-            "normalization as the model has it. Leave it out."
-        )
 
 
 def _intake(source: Source, graph: Graph) -> Intake:

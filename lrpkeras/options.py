@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lrpkeras.errors import InputError, RuleError
+from lrpkeras.presets import Preset
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "batch_norm": ("fold", "threshold", "identity", "epsilon", "abs"),
@@ -67,3 +68,19 @@ def _ordered(input_range: Any) -> tuple[float, float]:
     if not (low < high and math.isfinite(high - low)):
         raise InputError(f"input_range is (low, high), finite and low < high, not {input_range!r}.")
     return low, high
+
+
+def refuse_mixed(base: Preset, rules: Any, batch_norm: str) -> None:
+    """Refuse settings that would change what a gradient is, or be lost."""
+    if isinstance(rules, Preset):
+        kinds = [(preset.seed, preset.times_input) for preset in (base, rules)]
+        if kinds[0] != kinds[1]:
+            raise RuleError(
+                f"rules= takes the entries of preset {rules.name!r} alone; where it starts from, "
+                f"and what it multiplies by, is not as in {base.name!r}: give it as preset=."
+            )
+    if base.seed == "gradient" and batch_norm != "fold":
+        raise RuleError(
+            f"batch_norm={batch_norm!r} has no meaning for {base.name!r}: a gradient takes batch "
+            "normalization as the model has it. Leave it out."
+        )
