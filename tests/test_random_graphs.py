@@ -194,9 +194,14 @@ LAYERS = {
 }  # fmt: skip
 
 
+# Keras resizes in float32, whatever the model computes in; indices are no random numbers.
+NOT_DRAWN = {KINDS["Resample"], KINDS["Lookup"]}
+
+
 def test_random_networks_are_exact_and_their_ledgers_close():
     seen = run(100, 0)
-    assert {kind for _, kind in seen.rules} == {kind for rule in all_rules() for kind in rule.kinds}
+    kinds = {kind for rule in all_rules() for kind in rule.kinds}
+    assert {kind for _, kind in seen.rules} == kinds - NOT_DRAWN
 
 
 @pytest.mark.slow
