@@ -175,7 +175,11 @@ ABOUT: dict[str, About] = {
         "elementwise",
         beside("Activation", rules.Taylor()),
     ),
-    "Adjoint": About("all but padding", "whatever moves values: the default", "nothing"),
+    "Adjoint": About(
+        "all but padding and what is masked out",
+        "whatever moves values: the default; resized images, where pixels of both signs cancel",
+        "nothing",
+    ),
 }
 
 

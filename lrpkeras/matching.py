@@ -64,7 +64,7 @@ def _first(graph: Graph) -> set[str]:
     ahead: dict[str, bool] = {}
     first = set()
     for node in graph:
-        near = isinstance(node, Input) or any(ahead[name] for name in node.inputs)
+        near = isinstance(node, Input) or any(ahead[n] for n in node.inputs[: node.receives])
         ahead[node.name] = near and not isinstance(node, Linear | Lookup)
         if isinstance(node, Linear | Affine | Resample) and near:
             first.add(node.name)

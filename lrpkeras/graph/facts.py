@@ -20,6 +20,7 @@ from lrpkeras.graph.nodes import (
     Linear,
     LocalNormalize,
     Lookup,
+    Masked,
     MaxPool,
     Node,
     Normalize,
@@ -115,6 +116,10 @@ def _resample(node: Resample, inputs: list[bool]) -> bool:
     return inputs[0] and not node.signed
 
 
+def _first(node: Node, inputs: list[bool]) -> bool:
+    return inputs[0]
+
+
 def _all(node: Node, inputs: list[bool]) -> bool:
     return all(inputs)
 
@@ -137,4 +142,5 @@ SIGNS: dict[type[Node], Callable[..., bool]] = {
     LocalNormalize: _all,
     Resample: _resample,
     Lookup: _never,
+    Masked: _first,
 }

@@ -21,6 +21,7 @@ from lrpkeras.graph import (  # noqa: F401 - importing them fills the registry
     lower_linear,
     lower_local_normalization,
     lower_lookup,
+    lower_masking,
     lower_merging,
     lower_normalization,
     lower_operations,
@@ -186,7 +187,8 @@ class _Reader:
         self.draft = Draft(dtype, self.through)
         self.places: dict[str, str] = {}
         self.problems: list[Problem] = []
-        self.masks: set[str] = set()
+        # Handles of truth values; and, where they are `indices != 0`, the indices.
+        self.masks: dict[str, Tensor | None] = {}
         self.folded: set[str] = set()
 
     def input(self, x: Any) -> Tensor:
@@ -206,7 +208,7 @@ class _Reader:
     def apply(self, call: Call) -> list[Tensor]:
         if all(x.dtype == "bool" for x in call.outputs):
             # Keras computes masks by operations of their own. Whoever reads one is asked, not they.
-            self.masks.add(call.path)
+            self.masks[call.path] = lower_masking.masked_indices(call)
             return self._guesses(call)
         with self.draft.at(Site(call.path, call.layer, call.operation)):
             try:
@@ -224,6 +226,9 @@ class _Reader:
         return [Tensor(call.path, (None, *x.shape[1:]), self.draft, True) for x in call.outputs]
 
     def _lowered(self, call: Call) -> list[Tensor]:
+        masked = self._masked(call)
+        if masked is not None:
+            return [masked]
         refuse_modes(call)
         before = dict(self.draft.nodes)
         try:
@@ -236,6 +241,18 @@ class _Reader:
             self.draft.nodes.clear()
             self.draft.nodes.update(before)
             return self._traced(call, refusal)
+
+    def _masked(self, call: Call) -> Tensor | None:
+        """Lower a layer that reads the mask of indices, where it is known how."""
+        mask = call.kwargs.get("mask")
+        indices = self.masks.get(mask.name) if isinstance(mask, Tensor) else None
+        lowering = lower_masking.masked_lowering(call.operation)
+        if indices is None or lowering is None:
+            return None
+        refuse_modes(lower_masking.without_mask(call))
+        y = lowering(call.operation, first_argument(call), indices)
+        check_outputs([y], call)
+        return y
 
     def _by_class(self, call: Call) -> list[Tensor]:
         lowering = lowering_of(call.operation)

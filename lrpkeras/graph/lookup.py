@@ -1,4 +1,4 @@
-"""The node kind that looks up rows of a table: embeddings."""
+"""Rows of a table, looked up by index; and what a mask leaves of them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,27 @@ class Lookup(Node):
 
     def compute(self, inputs: tuple[Array, ...], parameters: Parameters) -> Array:
         return ops.take(parameters["table"], ops.cast(inputs[0], "int32"), axis=0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Masked(Node):
+    """`w x`, w such that the mean over axis 1 is that of the positions whose index is not 0.
+
+    Inputs are x `(batch, positions, channels)` and the indices `(batch, positions)`, which get no
+    relevance; `w = m / mean(m)`, m one where the index is not 0 and zero elsewhere.
+    """
+
+    @property
+    def receives(self) -> int:
+        return 1
+
+    def weights(self, inputs: tuple[Array, ...]) -> Array:
+        """Return w, `(batch, positions, 1)`."""
+        kept = ops.cast(inputs[1] != 0, inputs[0].dtype)
+        return ops.expand_dims(kept / ops.mean(kept, axis=1, keepdims=True), -1)
+
+    def compute(self, inputs: tuple[Array, ...], parameters: Parameters) -> Array:
+        return inputs[0] * self.weights(inputs)
 
 
 def row_counts(graph: Graph) -> tuple[int | None, ...]:

@@ -29,13 +29,20 @@ def looked_up(x: Tensor, table: Any) -> Tensor:
         The indices are computed, so that relevance cannot go back to what they are computed from;
         or there are too many rows for the type that the graph computes in.
     """
+    if not only_moved(x):
+        why = "the indices of the rows that it looks up are computed from the input"
+        raise Refusal(why, "compute them before, and make them the model's input")
+    if int(np.shape(table)[0]) > MOST_ROWS[x.draft.dtype]:
+        raise Refusal(f"it has more rows than {x.draft.dtype} can count")
+    return x.then(Lookup, table=table)
+
+
+def only_moved(x: Tensor) -> bool:
+    """Whether a tensor holds values of the model's inputs, moved but not changed."""
     nodes, waiting = x.draft.nodes, [x.name]
     while waiting:
         node = nodes.get(waiting.pop())
         if not isinstance(node, Input | Route):
-            why = "the indices of the rows that it looks up are computed from the input"
-            raise Refusal(why, "compute them before, and make them the model's input")
+            return False
         waiting += node.inputs
-    if int(np.shape(table)[0]) > MOST_ROWS[x.draft.dtype]:
-        raise Refusal(f"it has more rows than {x.draft.dtype} can count")
-    return x.then(Lookup, table=table)
+    return True

@@ -15,7 +15,7 @@ from keras import ops
 from lrpkeras import backend
 from lrpkeras.graph.functions import Function
 from lrpkeras.graph.local_normalize import LocalNormalize
-from lrpkeras.graph.lookup import Lookup
+from lrpkeras.graph.lookup import Lookup, Masked
 from lrpkeras.graph.moves import Move
 from lrpkeras.graph.node import Array, Facts, Node, Parameters
 from lrpkeras.graph.normalize import Normalize
@@ -35,6 +35,7 @@ __all__ = [
     "Linear",
     "LocalNormalize",
     "Lookup",
+    "Masked",
     "MaxPool",
     "Node",
     "Normalize",
@@ -392,5 +393,6 @@ KINDS: dict[str, type[Node]] = {
         LocalNormalize,
         Resample,
         Lookup,
+        Masked,
     )
 }

@@ -37,6 +37,7 @@ DEFAULTS: tuple[tuple[str, Rule], ...] = (
     ("LocalNormalize", Identity()),
     ("Resample", Proportional()),
     ("Lookup", Adjoint()),
+    ("Masked", Adjoint()),
 )
 
 

@@ -13,6 +13,7 @@ from lrpkeras.graph.nodes import (
     Fork,
     LocalNormalize,
     Lookup,
+    Masked,
     MaxPool,
     Node,
     Resample,
@@ -22,7 +23,7 @@ from lrpkeras.graph.nodes import (
 from lrpkeras.rules.activation import NeuronTaylor
 from lrpkeras.rules.merge import InputTies, InputWinner, MoveAdjoint, SumShare
 from lrpkeras.rules.pooling import PoolShare, PoolTies, PoolWinner
-from lrpkeras.rules.resampling import ResampleAdjoint, ResampleShare, RowSum
+from lrpkeras.rules.resampling import MaskAdjoint, ResampleAdjoint, ResampleShare, RowSum
 from lrpkeras.rules.rule import ByKind, Rule, check_number, refuse
 from lrpkeras.rules.statistics import LocalTaylor
 
@@ -32,15 +33,13 @@ class Adjoint(ByKind):
     """Relevance takes the way back that its value came: moves are undone, copies added up.
 
     Resizing of images: `R_i = sum_j w_ij R_j` by the weights alone, whatever the pixels' values. A
-    row that is looked up gives the index all of its relevance.
+    row that is looked up gives the index all of its relevance; what is masked out gets none.
     """
 
-    kinds: ClassVar[tuple[type[Node], ...]] = (Route, Fork, Resample, Lookup)
+    kinds: ClassVar[tuple[type[Node], ...]] = (Route, Fork, Resample, Lookup, Masked)
 
     def part(self, node: Node) -> Rule:
-        if isinstance(node, Resample):
-            return ResampleAdjoint()
-        return RowSum() if isinstance(node, Lookup) else MoveAdjoint()
+        return next(part for kind, part in ADJOINTS.items() if isinstance(node, kind))
 
 
 @dataclass(frozen=True)
@@ -138,3 +137,12 @@ class Taylor(ByKind):
         if isinstance(node, LocalNormalize):
             return LocalTaylor()
         return NeuronTaylor(self.reference, self.slope, self.epsilon)
+
+
+ADJOINTS: dict[type[Node], Rule] = {
+    Route: MoveAdjoint(),
+    Fork: MoveAdjoint(),
+    Resample: ResampleAdjoint(),
+    Lookup: RowSum(),
+    Masked: MaskAdjoint(),
+}

@@ -16,6 +16,7 @@ from lrpkeras.graph.nodes import (
     Fork,
     Linear,
     LocalNormalize,
+    Masked,
     MaxPool,
     Node,
     Normalize,
@@ -79,6 +80,7 @@ class Gradient(Rule):
         Normalize,
         LocalNormalize,
         Resample,
+        Masked,
     )
 
     def prepare(self, node: Node) -> dict[str, Array]:
@@ -143,6 +145,10 @@ def _resample(state: Any, relevance: Relevance) -> tuple[Relevance, ...]:
     return (Relevance(resample_adjoint(node, relevance.array, matrices)),)
 
 
+def _masked(state: Any, relevance: Relevance) -> tuple[Relevance, ...]:
+    return (Relevance(relevance.array * state[0].weights(state[2])),)
+
+
 def _others(inputs: tuple[Array, ...]) -> list[Array]:
     """For each input, the product of all others."""
     others = []
@@ -168,6 +174,7 @@ VJP: dict[type[Node] | tuple, Back] = {
     Normalize: _normalize,
     LocalNormalize: _normalize,
     Resample: _resample,
+    Masked: _masked,
 }
 
 
@@ -184,6 +191,8 @@ def _row_sums(node: Node, prepared: Prepared, inputs: tuple[Array, ...]) -> Arra
         return sum(others[1:], others[0])
     if isinstance(node, Normalize | LocalNormalize):
         return node.derivative_sums(inputs[0])
+    if isinstance(node, Masked):
+        return node.weights(inputs)
     if isinstance(node, Route | Resample):
         return node.compute(tuple(ops.ones_like(x) for x in inputs), prepared)
     return ops.ones((), dtype=inputs[0].dtype)

@@ -1,4 +1,4 @@
-"""Rules for images that are resized, and for rows that are looked up."""
+"""Rules for images that are resized, and for rows that are looked up or masked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from keras import ops
 
 from lrpkeras import backend
-from lrpkeras.graph.nodes import Lookup, Node, Resample
+from lrpkeras.graph.nodes import Lookup, Masked, Node, Resample
 from lrpkeras.graph.resample import Matrices
 from lrpkeras.rules.linear import inverse
 from lrpkeras.rules.relevance import Relevance
@@ -147,3 +147,25 @@ class RowSum(Rule):
 
     def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
         return (Relevance(ops.sum(relevance.absolute(state[3]), axis=-1)),)
+
+
+@dataclass(frozen=True)
+class MaskAdjoint(Rule):
+    """`Adjoint` for masks: relevance stays where it is, and what is masked out gets none."""
+
+    kinds: ClassVar[tuple[type[Node], ...]] = (Masked,)
+
+    def linearize(
+        self, node: Masked, prepared: Prepared, inputs: tuple[Array, ...], output: Array
+    ) -> Array:
+        return node.weights(inputs)
+
+    def propagate(self, state: Array, relevance: Relevance) -> tuple[Relevance | None, ...]:
+        factor = state if relevance.is_ratio else ops.cast(state != 0, state.dtype)
+        return (relevance.with_array(relevance.array * factor),)
+
+    def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
+        return output
+
+    def losses(self, state: Array, relevance: Array) -> dict[str, Array]:
+        return {"padding": relevance * ops.cast(state == 0, state.dtype)}

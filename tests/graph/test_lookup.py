@@ -120,7 +120,72 @@ def test_a_mask_that_nothing_reads_is_no_obstacle():
     assert_close(got.numpy(), np.asarray(model(x))[:, :, 1])
 
 
-def test_a_mask_that_changes_a_mean_is_refused():
-    model = classifier(behind=lambda: L.GlobalAveragePooling1D(name="mean"), mask_zero=True)
-    with pytest.raises(UnsupportedLayerError, match="'mean'.*mask.*without masking"):
-        keras_reader.read(model)
+def masked_parts(model, x, target):
+    """What each word adds to a logit: the mean is of the words that are not 0."""
+    kept = x != 0
+    return parts_of_logit(model, x, target) * kept * LENGTH / kept.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", ["zero", "epsilon_plus_flat"])
+@pytest.mark.parametrize("dropout", [False, True])
+def test_a_masked_mean_is_explained_by_the_words_that_are_left(dropout, name):
+
+    def behind():
+        dropped = L.Dropout(0.3) if dropout else L.Identity()
+        return lambda x: L.GlobalAveragePooling1D()(dropped(x))
+
+    model = classifier(behind=behind, mask_zero=True)
+    x = words()
+    x[0, 2:] = 0
+    analyzer = lrpkeras.Analyzer(model, name)
+    got = analyzer(x, 1).numpy()
+    # Epsilon takes a share of 1e-6 / z.
+    assert_close(got, masked_parts(model, x, 1), 1e-10 if name == "zero" else 1e-4)
+    assert not got[x == 0].any()
+    check = analyzer.check(x, 1)
+    assert check.closes
+    assert check.fidelity < 1e-12
+
+
+def test_what_a_rule_gives_to_masked_words_is_counted():
+    """Flat shares with all five positions; three of the first sample are masked."""
+    model = classifier(behind=L.GlobalAveragePooling1D, mask_zero=True)
+    x = np.array([[1, 2, 0, 0, 0]])
+    analyzer = lrpkeras.Analyzer(model, "flat")
+    check = analyzer.check(x, 1)
+    assert check.sinks["padding"] == pytest.approx(check.start * 3 / 5)
+    np.testing.assert_allclose(analyzer(x, 1).numpy()[0] / check.start, [0.2, 0.2, 0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        lambda: L.GlobalAveragePooling1D(data_format="channels_first", name="reader"),
+        lambda: L.Softmax(name="reader"),
+    ],
+)
+def test_a_mask_that_something_else_reads_is_refused(behind):
+    inputs = keras.Input((LENGTH,), dtype="int32")
+    x = behind()(L.Embedding(ROWS, WIDTH, mask_zero=True)(inputs))
+    with pytest.raises(UnsupportedLayerError, match="'reader'.*(mask|softmax)"):
+        keras_reader.read(keras.Model(inputs, L.Dense(2)(x)))
+
+
+def test_a_mask_that_is_computed_otherwise_is_refused():
+    inputs = keras.Input((LENGTH,), dtype="int32")
+    x = L.Embedding(ROWS, WIDTH)(inputs)
+    mask = keras.ops.not_equal(inputs, 1)
+    outputs = L.GlobalAveragePooling1D(name="mean")(x, mask=mask)
+    with pytest.raises(UnsupportedLayerError, match="'mean'.*mask"):
+        keras_reader.read(keras.Model(inputs, outputs))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_a_saved_models_table_is_looked_up_as_the_models(dtype, tmp_path):
+    """Spelled out: casts, indices counted from the end, and a gather of rows."""
+    model, x = classifier(dtype), words()
+    model.export(tmp_path, verbose=False)
+    loaded = lrpkeras.Analyzer(str(tmp_path), "epsilon")
+    assert_close(loaded(x, 1).numpy(), lrpkeras.Analyzer(model, "epsilon")(x, 1).numpy())
+    with pytest.raises(InputError, match="whole numbers"):
+        loaded(x - 1)

@@ -12,8 +12,13 @@ VARIABLE = np.array([[1.0], [-0.25]])
 KERNEL = np.random.default_rng(1).normal(size=(3, 2, 4, 6))
 
 
-def case(name, function, shape=(2, 3)):
-    return pytest.param(shape, function, id=name)
+INSTALLED = tuple(map(int, keras.__version__.split(".")[:2]))
+
+
+def case(name, function, shape=(2, 3), since=(0, 0)):
+    """A case; `since` is the first Keras that computes it right itself."""
+    early = pytest.mark.skipif(since > INSTALLED, reason=f"Keras itself fails before {since}")
+    return pytest.param(shape, function, id=name, marks=early)
 
 
 ONE_INPUT = [
@@ -70,7 +75,7 @@ ONE_INPUT = [
     case("stack", lambda x: ops.stack([x, -x], axis=1)),
     case("stack-last", lambda x: ops.stack([x, -x], axis=-1)),
     case("flip", lambda x: ops.flip(x, axis=2)),
-    case("flip-two", lambda x: ops.flip(x, axis=(1, 2))),
+    case("flip-two", lambda x: ops.flip(x, axis=(1, 2)), since=(3, 13)),
     case("repeat", lambda x: ops.repeat(x, 3, axis=1)),
     case("pad", lambda x: ops.pad(x, ((0, 0), (1, 0), (2, 3)))),
     case("take", lambda x: ops.take(x, [2, 0, 2], axis=2)),
@@ -94,7 +99,7 @@ ONE_INPUT = [
     case("split-at", lambda x: ops.concatenate(ops.split(x, [1, 3], axis=1)[::-1], 1), (5, 3)),
     case("unstack", lambda x: ops.unstack(x, axis=1)[1]),
     case("matmul", lambda x: ops.matmul(x, CONSTANT[:, None] * [1.0, 2.0])),
-    case("matmul-vector", lambda x: ops.matmul(x, CONSTANT)),
+    case("matmul-vector", lambda x: ops.matmul(x, CONSTANT), since=(3, 13)),
     case("matmul-from-left", lambda x: ops.matmul(np.array([[1.0, 2.0], [0.5, -1], [3, 4]]), x)),
     case("matmul-operator", lambda x: x @ keras.Variable(CONSTANT[:, None])),
     case("dot", lambda x: ops.dot(x, CONSTANT[:, None])),

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from explained import assert_close, rewritten, run
 from keras import layers, ops
 from linear_layers import float64, randomized
@@ -114,6 +115,24 @@ def test_resizing_that_rounds_to_whole_numbers_is_refused():
     outputs = L.Resizing(3, 3, dtype="uint8")(inputs)
     with pytest.raises(UnsupportedLayerError, match="uint8"):
         keras_reader.read(keras.Model(inputs, outputs))
+
+
+TENSORFLOW = {
+    "bilinear": lambda x: tf.image.resize(x, (7, 9)),
+    "bicubic": lambda x: tf.image.resize(x, (7, 3), method="bicubic"),
+    "lanczos5, antialiased": lambda x: tf.image.resize(x, (3, 9), "lanczos5", antialias=True),
+    "area": lambda x: tf.image.resize(x, (3, 2), method="area"),
+    "nearest": lambda x: tf.image.resize(x, (10, 3), method="nearest"),
+    "aligned corners": lambda x: tf.compat.v1.image.resize_bilinear(x, (7, 9), align_corners=True),
+}
+
+
+@pytest.mark.parametrize("name", TENSORFLOW)
+@pytest.mark.usefixtures("float64")
+def test_resizing_by_tensorflow_is_read_as_it_computes_it(name, agrees):
+    model = keras.Sequential([keras.Input((5, 4, 2)), L.Lambda(TENSORFLOW[name]), L.Dense(2)])
+    graph = agrees(model, tolerance=SINGLE)
+    assert any(isinstance(node, Route if name == "nearest" else Resample) for node in graph)
 
 
 def half_pixel(size, target):

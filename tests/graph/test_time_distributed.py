@@ -131,8 +131,7 @@ PRESETS = {
 }
 
 
-@pytest.mark.parametrize("steps", [3, None])
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(("name", "steps"), [*((name, 3) for name in PRESETS), ("flat", None)])
 def test_each_step_is_explained_as_by_the_layer_alone(name, steps):
     inside, outer = both_ways(steps)
     x = np.random.default_rng(0).normal(size=(2, 3, 6, 5, 2))

@@ -121,6 +121,9 @@ TRACED = {
     "spelled norm": lambda x: tf_lambda(
         lambda y: tf.nn.batch_normalization(y, THREE, THREE**2, THREE, THREE, 1e-3), x, (4, 3)
     ),
+    "by a truth value": lambda x: tf_lambda(
+        lambda y: y * tf.cast(y > 0.2, y.dtype) + 0.5 * tf.cast(y < -1, y.dtype), x, (4, 3)
+    ),
     "leaky": lambda x: tf_lambda(lambda y: tf.maximum(0.1 * y, y), x, (4, 3)),
     "by shape": lambda x: tf_lambda(
         lambda y: y / tf.cast(tf.shape(y)[1], y.dtype) + tf.ones_like(y), x, (4, 3)
@@ -178,7 +181,7 @@ def test_a_function_that_is_spelled_out_gets_its_name(function, expected):
 @pytest.mark.parametrize(
     "name",
     ["own activation", "cube", "power of two", "inverse", "root", "at least", "at most", "clip",
-     "where", "leaky"],
+     "where", "by a truth value", "leaky"],
 )  # fmt: skip
 def test_the_derivative_of_a_traced_function_is_the_tapes(name):
     model = model_of(TRACED[name])

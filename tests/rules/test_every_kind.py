@@ -74,6 +74,12 @@ def lookup(x):
     return layers.Embedding(3, 2)(x)
 
 
+def masked(x):
+    """The mean of rows, those of index 0 left out."""
+    indices = layers.Flatten()(x)
+    return layers.GlobalAveragePooling1D()(layers.Embedding(3, 2, mask_zero=True)(indices))
+
+
 NETS = {
     "MaxPool": max_pool,
     "AveragePool": average_pool,
@@ -88,6 +94,7 @@ NETS = {
     "LocalNormalize": local_normalize,
     "Resample": resample,
     "Lookup": lookup,
+    "Masked": masked,
 }
 # A rule with other parameters than its own defaults.
 OTHERS: dict[type[Rule], tuple[Rule, ...]] = {
@@ -124,10 +131,11 @@ def net(name: str) -> keras.Model:
         return randomized(keras.Model(inputs, NETS[name](inputs)))
 
 
-def images(non_negative: bool) -> np.ndarray:
-    """Whole numbers: ties, sums that cancel, windows of zeros."""
+def images(non_negative: bool, name: str = "") -> np.ndarray:
+    """Whole numbers: ties, sums that cancel, windows of zeros; not all of them masked out."""
     x = np.random.default_rng(8).integers(0 if non_negative else -2, 3, (3, 5, 4, 2))
     x[2] = 0
+    x[2, 0, 0] = int(name == "Masked")
     return x.astype(float)
 
 
@@ -137,7 +145,7 @@ def test_the_ledger_closes_for_every_rule_at_every_kind_of_node(name, rule, non_
     graph = rewritten(net(name), (0, 2) if non_negative else None)
     kind = "Activation" if name == "Gate" else name
     preset = Preset(((kind, rule), ("Linear", rules.Epsilon()), ("Affine", rules.Epsilon())))
-    made = run(graph, preset, images(non_negative), vanishes=False)
+    made = run(graph, preset, images(non_negative, name), vanishes=False)
     assert any(node.kind == name and made.program.rules[node.name] is rule for node in graph)
     start = np.random.default_rng(6).normal(0, 1, (2, *made.output.shape))
     for form in ("R", "ratio"):

@@ -118,11 +118,15 @@ def unnamed_function(op: Any, constants: Constants) -> Pattern | None:
     floating = all(x.dtype.is_floating for x in op.outputs)
     if not floating or op.type not in STEPS or _is_node(op, constants):
         return None
-    found = next(_roots(op, constants, STEPS), None)
-    if found is None:
-        return None
-    root, cone = found
-    return _activation(root, _expression(cone, root, constants))
+    for root, cone in _roots(op, constants, STEPS):
+        if root.dtype.is_floating and not _was_truth(root):
+            return _activation(root, _expression(cone, root, constants))
+    return None
+
+
+def _was_truth(tensor: Any) -> bool:
+    """Whether a tensor is a truth value made a number, which is no node."""
+    return tensor.op.type == "Cast" and tensor.op.inputs[0].dtype == tf.bool
 
 
 def _is_node(op: Any, constants: Constants) -> bool:
@@ -130,6 +134,8 @@ def _is_node(op: Any, constants: Constants) -> bool:
     if op.type in ("Maximum", "Minimum"):
         fixed = [x for x in op.inputs if constants.is_constant(x)]
         return not fixed or (op.type == "Maximum" and not np.any(constants.value(fixed[0])))
+    if any(map(_was_truth, op.inputs)):
+        return False
     if op.type == "RealDiv":
         return not constants.is_constant(op.inputs[0])
     return op.type in LOWERINGS
