@@ -3,6 +3,7 @@
 #   make demo                       explain eight generated images; writes a PNG
 #   make test                       lint, types, import contract, quick tests
 #   make slow                       the tests that need minutes or the data folder
+#   make lowest                     quick tests with the lowest supported versions
 #   make demo EXTRAS=tensorflow,dev another TensorFlow than tensorflow-cpu
 #   make test WORKERS=0             all tests in one process
 
@@ -22,7 +23,7 @@ export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL := 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv demo test slow lint format coverage bench clean
+.PHONY: help venv demo test slow lint format lowest lowest-environment quick coverage bench clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -67,6 +68,17 @@ test: lint
 slow: $(STAMP)
 	$(PYTEST) -m "slow or reference" || test $$? -eq 5
 
+# The lowest versions that pyproject.toml allows, in an environment of their own.
+lowest:
+	$(MAKE) --no-print-directory lowest-environment quick VENV=.venv-lowest EXTRAS=dev
+
+lowest-environment:
+	@test -x $(BIN)/python || { $(firstword $(PYTHON)) -m venv $(VENV) \
+	    && $(BIN)/python -m pip install --quiet "tensorflow-cpu==2.19.*" "keras==3.12.*"; }
+
+quick: $(STAMP)
+	$(PYTEST) -m "not slow and not reference"
+
 coverage: $(STAMP)
 	$(PYTEST) -m "not slow and not reference" --cov
 
@@ -74,5 +86,5 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	rm -rf $(VENV) .venv-lowest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 	    .hypothesis .coverage
