@@ -129,3 +129,16 @@ def test_mobilenet_gives_its_logit_to_biases_under_z_plus(mobilenet, photos):
     analyzer = lrpkeras.Analyzer(mobilenet, "epsilon_plus_flat")
     check = analyzer.check(photos[0][DOZEN][:4])
     assert check.sinks["bias"] > 0.999 * check.start
+
+
+def test_a_saved_model_gives_the_maps_of_the_keras_model(mobilenet, photos, tmp_path):
+    images = photos[0][DOZEN]
+    mobilenet.export(str(tmp_path / "mobilenet"), verbose=False)
+    got, expected = (
+        lrpkeras.Analyzer(model).explain(images, verbose=0)
+        for model in (tmp_path / "mobilenet", mobilenet)
+    )
+    np.testing.assert_array_equal(got.target, expected.target)
+    gap = np.abs(got.relevance - expected.relevance).max(axis=(1, 2, 3))
+    # Float32 adds up in another order.
+    assert np.all(gap <= 1e-4 * np.abs(expected.relevance).max(axis=(1, 2, 3)))
