@@ -251,6 +251,18 @@ def test_refresh_reads_the_variables_again(module):
     assert np.abs(np.asarray(analyzer(x, 0)) - before).max() > 0
 
 
+def test_a_function_that_changes_what_it_reads_is_refused():
+    count = tf.Variable(1.0, name="count")
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 6))])
+    def function(x):
+        count.assign_add(1.0)
+        return x * count
+
+    with pytest.raises(UnsupportedLayerError, match="changes variables that it reads: 'count'"):
+        lrpkeras.Analyzer(function.get_concrete_function())
+
+
 def test_every_unknown_operation_is_named_with_its_place():
     @tf.function(input_signature=[tf.TensorSpec((None, 6))])
     def function(x):

@@ -87,6 +87,7 @@ class Reading:
 
     def run(self, inputs: Sequence[Tensor]) -> list[Value]:
         """Lower everything that the outputs need; return their values."""
+        self._refuse_changing()
         given = zip(self.flat.inputs, inputs, strict=True)
         self._values = {x.name: handle for x, handle in given}
         order = self._order()
@@ -96,6 +97,14 @@ class Reading:
         for op in order:
             self._lower(op)
         return [self._values.get(x.name) for x in self.flat.outputs]
+
+    def _refuse_changing(self) -> None:
+        """Refuse variables that are assigned to and read: their value depends on the order."""
+        names = sorted(self.flat.changed & set(self.flat.variables.values()))
+        if names:
+            listed = ", ".join(map(repr, names))
+            refusal = Refusal(f"it changes variables that it reads: {listed}", "leave that out")
+            self.problems.append(Problem(self.owner.path or "the function", object, refusal))
 
     def _variables(self) -> Mapping[str, str]:
         return {name: variable for name, variable in self.flat.variables.items() if variable}
