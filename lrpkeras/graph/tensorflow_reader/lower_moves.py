@@ -34,13 +34,24 @@ def to_shape(op: Op) -> Value:
     before, axis = op.reading.expanded.get(x.name, (None, 0))
     if before is not None and shape == (*x.shape[:axis], *x.shape[axis + 1 :]):
         return before
-    if _sizes(x.shape) == _sizes(shape):
+    are_rows = len(shape) == 2 and shape[1] is not None and shape[1] == x.shape[-1]
+    if _sizes(x.shape) == _sizes(shape) and not (are_rows and _leads_back(op)):
         return _reshaped(op, x, shape)
-    if len(shape) == 2 and shape[1] is not None and shape[1] == x.shape[-1]:
+    if are_rows:
         return Rows(x)
     if None in x.shape[1:] or None in shape[1:]:
         raise UnknownSize(f"whether reshaping {x.shape} to {shape} keeps samples apart is unknown")
     raise Refusal(f"it reshapes {x.shape} to {shape}, across samples")
+
+
+def _leads_back(op: Op) -> bool:
+    """Whether a single row for each sample is taken for one matrix product, as a tensor product is.
+
+    (`tf.tensordot` reshapes to rows, multiplies, and reshapes to the axes that there were.)
+    """
+    readers = op.operation.outputs[0].consumers()
+    back = [after for x in readers for y in x.outputs for after in y.consumers()]
+    return [x.type for x in readers] == ["MatMul"] and [x.type for x in back] == ["Reshape"]
 
 
 def _of_blocks(op: Op, x: Blocks) -> Blocks:
