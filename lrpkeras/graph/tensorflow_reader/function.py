@@ -126,9 +126,16 @@ class FunctionSource:
         feed = dict(zip(flat.inputs, arrays, strict=True))
         for name in flat.held:
             feed[flat.graph.get_tensor_by_name(f"{name}:0")] = flat.value(name).numpy()
-        with tf.compat.v1.Session(graph=flat.graph) as session:
+        with tf.compat.v1.Session(graph=flat.graph, config=_unoptimized()) as session:
             found: dict[str, Array] = session.run(self._tensors, feed)
         return found
+
+
+def _unoptimized() -> Any:
+    """Run operations as they are: TensorFlow fuses grouped convolutions that it cannot run then."""
+    config = tf.compat.v1.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return config
 
 
 def _check_input(x: Any, name: str) -> None:
