@@ -32,7 +32,7 @@ class BoxState:
     share: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Box(Rule):
     """The z-box rule for inputs in [low, high] [Montavon et al. 2017, eq. 13; Guillemot eq. 7].
 
@@ -63,6 +63,21 @@ class Box(Rule):
                     f"Box({name}={getattr(self, name)!r}): a bound is a finite number, or an array "
                     "of them."
                 )
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the bounds, which may be arrays."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._bounds == other._bounds
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._bounds))
+
+    @property
+    def _bounds(self) -> tuple[tuple[tuple[int, ...], tuple[float, ...]], ...]:
+        """The shape and the values of each bound."""
+        bounds = (np.asarray(bound) for bound in (self.low, self.high))
+        return tuple((bound.shape, tuple(bound.ravel().tolist())) for bound in bounds)
 
     def validate(self, node: Weighted) -> None:
         if np.any(np.asarray(self.low) > np.asarray(self.high)):

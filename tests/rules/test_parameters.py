@@ -118,3 +118,13 @@ def test_the_seed_of_a_preset_is_known():
 def test_a_preset_that_lacks_parameters_names_them():
     with pytest.raises(RuleError, match=r"needs \['low', 'high'\]"):
         presets.get("epsilon_plus_box")
+
+
+def test_boxes_are_equal_where_their_bounds_are():
+    box = rules.Box(np.zeros(3), np.ones(3))
+    preset = presets.Preset([("first", box)])
+    assert preset == presets.Preset([("first", rules.Box([0.0, 0, 0], [1.0, 1, 1]))])
+    assert hash(box) == hash(rules.Box([0, 0, 0], [1, 1, 1]))
+    assert preset != presets.Preset([("first", rules.Box(np.zeros(3), [1, 1, 2]))])
+    assert rules.Box(0, 1) == rules.Box(0.0, 1.0) != box
+    assert box != rules.Epsilon()
