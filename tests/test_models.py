@@ -1,5 +1,7 @@
 """Whole models of every make: `zero` is input x gradient, and ledgers close."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -381,29 +383,30 @@ def first_and_last(convolution):
     return first, last
 
 
+def runs_channels_first(layer):
+    """Whether Keras and TensorFlow run a convolution on this machine; the versions differ."""
+    try:
+        layer(1, data_format="channels_first")(np.zeros((1, 1, 2, 2)))
+    except Exception:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("preset", ["epsilon_plus_flat", "zero"])
 def test_channels_first_is_channels_last_transposed(preset):
     first, last = first_and_last(convolution=False)
     x = batch_for(last)
     expected = lrpkeras.Analyzer(last, preset)(x, 1).numpy()
-    got = lrpkeras.Analyzer(first, preset)(np.moveaxis(x, -1, 1), 1)
+    verify = runs_channels_first(layers.DepthwiseConv2D)
+    got = lrpkeras.Analyzer(first, preset, verify=verify)(np.moveaxis(x, -1, 1), 1)
     close(got, np.moveaxis(expected, -1, 1), 1e-10)
-
-
-def runs_channels_first():
-    layer = layers.Conv2D(1, 1, data_format="channels_first")
-    try:
-        layer(np.zeros((1, 1, 2, 2)))
-    except Exception:
-        return False
-    return True
 
 
 def test_a_model_that_cannot_run_here_says_so_and_is_explained_unverified():
     """TensorFlow has no such convolution for CPUs; the rewritten graph does without."""
     first, last = first_and_last(convolution=True)
     x = batch_for(last)
-    if not runs_channels_first():
+    if not runs_channels_first(partial(layers.Conv2D, 1)):
         with pytest.raises(VerificationError, match=r"does not run.*verify=False.*Conv2D"):
             lrpkeras.Analyzer(first)
     expected = lrpkeras.Analyzer(last)(x, 1).numpy()

@@ -190,6 +190,11 @@ class _Writer:
         sources = [x._keras_history.operation for x in old.inputs]
         inputs = [_again(source, source.name, {}).output for source in sources]
         outputs = walk(old, inputs, self, prefix, prefix)
+        dropped = [x.name for x in old.layers if prefix + x.name in self.edits.dropped]
+        if dropped and any(y is x for y in outputs for x in inputs):
+            # Keras 3.12 builds no model whose input is its output.
+            idle = layers.Identity(name=dropped[-1])
+            outputs = [idle(y) if any(y is x for x in inputs) else y for y in outputs]
         return keras.Model(
             keras.tree.pack_sequence_as(old._inputs_struct, inputs),
             keras.tree.pack_sequence_as(old._outputs_struct, outputs),

@@ -73,9 +73,9 @@ def test_the_paddings_add_up_side_by_side(rewritten):
 
 
 def test_channels_first_padding_is_absorbed(rewritten):
-    # Keras itself runs such a convolution on no CPU; that it reads right is tested elsewhere.
+    # TensorFlow 2.19 runs no such convolution on a CPU; that it reads right is tested elsewhere.
     stack = layers.ZeroPadding2D(((1, 0), (2, 1)), **FIRST), layers.DepthwiseConv2D(1, **FIRST)
-    graph = rewritten(chain((3, 6, 5), *stack), absorb_padding)
+    graph = rewritten(chain((3, 6, 5), *stack), absorb_padding, runs=False)
     (conv,) = (n for n in graph if isinstance(n, Linear))
     assert conv.operation.padding == ((1, 0), (2, 1))
 
