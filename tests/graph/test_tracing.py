@@ -168,6 +168,10 @@ def test_what_no_lowering_is_known_for_is_traced_exactly(name, agrees):
         (lambda x: tf.where(x > 0, x, 0.7 * tf.exp(x) - 0.7), "elu"),
         (lambda x: 1 / (1 + tf.exp(-x)), "sigmoid"),
         (lambda x: x * x, "square"),
+        (lambda x: tf.clip_by_value(x, 0, 255), "relu(max 255)"),
+        (lambda x: tf.minimum(tf.nn.relu(x), 1e6), "relu(max 1e+06)"),
+        (lambda x: tf.nn.relu(x) - np.array([0.1, 0.2, 0.3]) * tf.nn.relu(-x), "prelu"),
+        (lambda x: tf.maximum(x, np.array([0.1, 0.2, 0.3]) * x), "prelu"),
     ],
 )
 def test_a_function_that_is_spelled_out_gets_its_name(function, expected):
@@ -176,6 +180,19 @@ def test_a_function_that_is_spelled_out_gets_its_name(function, expected):
     names = [node.function.name for node in graph if node.kind == "Activation"]
     assert names == [expected]
     assert [node.kind for node in graph] == ["Input", "Activation"]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: tf.math.log(tf.nn.relu(x) + 2.0**-23),
+        lambda x: tf.sqrt(tf.maximum(x, 2.0**-23)),
+        lambda x: tf.exp(2.0**-20 * tf.sigmoid(x)),
+        lambda x: tf.where(x > 2.0**-13, x, 0) ** 2,
+    ],
+)
+def test_what_is_nearly_a_known_function_is_not_taken_for_it(function, agrees):
+    agrees(model_of(layers.Lambda(lambda x: function(x), (4, 3))), tolerance=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -1,32 +1,29 @@
-"""Elementwise functions spelled out in several operations: found, named, differentiated."""
+"""Elementwise functions spelled out in several operations: found, and differentiated."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from lrpkeras import backend
 from lrpkeras.graph import functions
 from lrpkeras.graph.draft import Tensor
-from lrpkeras.graph.functions import SIMPLE, Function
+from lrpkeras.graph.functions import Function
 from lrpkeras.graph.nodes import Activation
-from lrpkeras.graph.tensorflow_reader.constants import Constants, execute
+from lrpkeras.graph.tensorflow_reader.constants import Constants
 from lrpkeras.graph.tensorflow_reader.lowering import LOWERINGS, Rows
+from lrpkeras.graph.tensorflow_reader.naming import named, slope_below_zero
 from lrpkeras.graph.tensorflow_reader.patterns import Pattern, finds
 
 Array = Any
 ROOT_PI = math.sqrt(math.pi)
 # Longer than any activation that Keras or TensorFlow spell out.
 LONGEST = 24
-# Both tails, all bends, and a fine middle.
-GRID = np.concatenate([np.linspace(-12, 12, 97), [-60.0, -30.0, 30.0, 60.0, 0.001, -0.001]])
 
 
 def _zero(x: Array) -> Array:
@@ -95,6 +92,8 @@ STEPS: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
 }  # fmt: skip
 # Known by themselves, and part of expressions only as a step.
 PARTS = frozenset((*STEPS, "LeakyRelu", "Selu"))
+# What a PReLU ends with: the positive and the negative part come together.
+MERGES = ("Add", "AddV2", "Sub", "Maximum", "Minimum", "Select", "SelectV2")
 
 
 @finds
@@ -106,9 +105,21 @@ def named_function(op: Any, constants: Constants) -> Pattern | None:
     for root, cone in reversed(list(_roots(op, constants))):
         if len(cone) == 1 and sum(not constants.is_constant(x) for x in op.inputs) == 1:
             continue
-        function = _named(cone, root, constants)
+        function = named(cone, root, constants)
         if function is not None:
             return _activation(root, function)
+    return None
+
+
+@finds
+def parametric_relu(op: Any, constants: Constants) -> Pattern | None:
+    """Find a PReLU: x where it is positive, elsewhere x times a weight, in several operations."""
+    if op.type not in MERGES or sum(not constants.is_constant(x) for x in op.inputs) < 2:
+        return None
+    for root, cone in _roots(op, constants, weights=True):
+        slope = slope_below_zero(cone, root, constants)
+        if slope is not None:
+            return _activation(root, functions.prelu(), slope)
     return None
 
 
@@ -141,11 +152,11 @@ def _is_node(op: Any, constants: Constants) -> bool:
     return op.type in LOWERINGS
 
 
-def _activation(root: Any, function: Function) -> Pattern:
+def _activation(root: Any, function: Function, slope: np.ndarray | None = None) -> Pattern:
     def emit(x: Any) -> Any:
         if isinstance(x, Rows):
             return Rows(emit(x.base))
-        y: Tensor = x.then(Activation, function=function)
+        y: Tensor = x.then(Activation, function=function, slope=slope)
         return y
 
     return Pattern((root,), emit)
@@ -156,16 +167,19 @@ def _data(op: Any, constants: Constants) -> list[Any]:
     return list({x.name: x for x in op.inputs if not constants.is_constant(x)}.values())
 
 
-def _roots(op: Any, constants: Constants, known: Any = PARTS) -> Iterator[tuple[Any, list[Any]]]:
+def _roots(
+    op: Any, constants: Constants, known: Any = PARTS, *, weights: bool = False
+) -> Iterator[tuple[Any, list[Any]]]:
     """Yield tensors that an operation is an elementwise function of, the nearest first.
 
-    With each come the operations between, in the order in which they run.
+    With each come the operations between, in the order in which they run. Constants in them are
+    numbers, or with `weights` arrays, too.
     """
     cone: dict[str, Any] = {}
     frontier = {op.outputs[0].name: op.outputs[0]}
     while len(cone) < LONGEST:
         latest = _latest(frontier, cone)
-        if latest is None or not _is_elementwise(latest.op, op, constants, known):
+        if latest is None or not _is_elementwise(latest.op, op, constants, known, weights):
             return
         del frontier[latest.name]
         cone[latest.op.name] = latest.op
@@ -197,7 +211,7 @@ def _reads(tensor: Any, name: str, steps: int) -> bool:
     return False
 
 
-def _is_elementwise(op: Any, last: Any, constants: Constants, known: Any) -> bool:
+def _is_elementwise(op: Any, last: Any, constants: Constants, known: Any, weights: bool) -> bool:
     """Whether each entry of the output is one function of the same entry of the inputs."""
     if op.type not in known or not _data(op, constants):
         return False
@@ -207,68 +221,7 @@ def _is_elementwise(op: Any, last: Any, constants: Constants, known: Any) -> boo
     if any(shape.rank is None or list(shape) != list(last.outputs[0].shape) for shape in shapes):
         return False
     fixed = [x for x in op.inputs if constants.is_constant(x)]
-    return all(x.shape.num_elements() == 1 for x in fixed)
-
-
-def _evaluate(cone: Sequence[Any], root: Any, constants: Constants, x: np.ndarray) -> np.ndarray:
-    """Run operations on numbers in place of their root, as TensorFlow does."""
-    values = {root.name: tf.constant(x, root.dtype)}
-    for op in cone:
-        given = [
-            tf.constant(constants.value(i).reshape(()), i.dtype)
-            if constants.is_constant(i)
-            else values[i.name]
-            for i in op.inputs
-        ]
-        values[op.outputs[0].name] = execute(op, given)[0]
-    return np.asarray(tf.cast(values[cone[-1].outputs[0].name], tf.float64))
-
-
-def _named(cone: Sequence[Any], root: Any, constants: Constants) -> Function | None:
-    if not root.dtype.is_floating or not cone[-1].outputs[0].dtype.is_floating:
-        return None
-    got = _evaluate(cone, root, constants, GRID)
-    tolerance = {"float64": 1e-9, "float32": 1e-5}.get(root.dtype.name, 1e-2)
-    bound = tolerance * (1 + np.abs(got))
-    for name, values in _table():
-        if name != "linear" and np.all(np.abs(got - values) <= bound):
-            return KNOWN[name]
-    for guess in _guesses(got):
-        if np.all(np.abs(got - _on_grid(guess)) <= bound):
-            return guess
-    return None
-
-
-KNOWN: dict[str, Function] = {
-    **SIMPLE,
-    "relu": functions.relu(),
-    "relu6": functions.relu(max_value=6.0),
-    "gelu": functions.gelu(),
-    "gelu by tanh": functions.gelu(approximate=True),
-    "elu": functions.elu(),
-    "absolute": functions.absolute(),
-    "square": functions.square(),
-}
-
-
-@cache
-def _table() -> tuple[tuple[str, np.ndarray], ...]:
-    return tuple((name, _on_grid(function)) for name, function in KNOWN.items())
-
-
-def _on_grid(function: Function) -> np.ndarray:
-    return backend.to_numpy(function.apply(backend.constant(GRID)))
-
-
-def _guesses(got: np.ndarray) -> Iterator[Function]:
-    """Yield functions with parameters read off their tails: leaky and capped ReLU, ELU."""
-    values = dict(zip(GRID.tolist(), got.tolist(), strict=True))
-    slope = float(np.round((values[-30.0] - values[-60.0]) / 30.0, 6))
-    cap = values[60.0] if values[60.0] < 59.0 else None
-    if 0 <= slope < 1 and (cap is None or cap > 0):
-        yield functions.relu(negative_slope=slope, max_value=cap)
-    if slope == 0 and values[-60.0] < 0 and cap is None:
-        yield functions.elu(alpha=float(np.round(-values[-60.0], 6)))
+    return weights or all(x.shape.num_elements() == 1 for x in fixed)
 
 
 @dataclass(frozen=True)
