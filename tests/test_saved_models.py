@@ -23,7 +23,7 @@ def randomized(model):
             variable.assign(sign * rng.uniform(0.5, 1.5, variable.shape))
         elif name == "moving_variance":
             variable.assign(rng.uniform(0.5, 2, variable.shape))
-        elif name in ("beta", "bias", "moving_mean"):
+        elif name in ("beta", "bias", "moving_mean", "alpha"):
             variable.assign(rng.normal(0, 0.3, variable.shape))
     return model
 
@@ -66,6 +66,19 @@ def unet():
     return keras.Model(inputs, layers.Conv2D(1, 1, name="mask")(x))
 
 
+def signal():
+    """What Keras spells by way of another rank, or of several operations."""
+    inputs = keras.Input((6, 3), name="steps")
+    x = layers.Conv1DTranspose(4, 3, strides=2, padding="same", name="wider")(inputs)
+    x = layers.PReLU(shared_axes=[1], name="prelu")(x)
+    x = layers.Conv1DTranspose(4, 4, strides=3, activation="relu", name="widest")(x)
+    x = layers.LayerNormalization(name="ln")(x)
+    x = layers.BatchNormalization(name="norm")(x)
+    x = layers.PReLU(name="prelus")(layers.Conv1D(3, 2, padding="causal", name="causal")(x))
+    x = layers.GlobalAveragePooling1D(name="mean")(x)
+    return keras.Model(inputs, layers.Dense(2, name="top")(x))
+
+
 def network(make, size):
     return lambda: make(weights=None, input_shape=(size, size, 3), classes=7)
 
@@ -77,13 +90,14 @@ SAVED = {
 NETWORKS = {
     "small": small,
     "unet": unet,
+    "signal": signal,
     **{
         name: network(getattr(applications, name), 48)
         for name in ("VGG16", "ResNet50", "ResNet50V2", "DenseNet121", "MobileNetV2",
                      "EfficientNetB0", "ConvNeXtTiny")
     },
 }  # fmt: skip
-QUICK = ("small", "unet")
+QUICK = ("small", "unet", "signal")
 
 
 CASES = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from lrpkeras.graph.operations import Dense
 from lrpkeras.graph.tensorflow_reader.lowering import Blocks, Op, Value, lowers
 
 Sizes = tuple[int, ...]
+Spatial = Convolution | Depthwise | TransposedConvolution
 
 
 def channels_first(op: Op) -> bool:
@@ -88,34 +90,47 @@ def padding_of(op: Op, sizes: tuple[int | None, ...], reaches: Sizes, strides: S
     return same_padding(sizes, reaches, strides)
 
 
-def _of_lower_rank(
-    op: Op, x: Tensor, operation: Convolution | Depthwise, kernel: np.ndarray
-) -> Tensor:
+def _of_lower_rank(op: Op, x: Tensor, operation: Spatial, kernel: np.ndarray) -> Tensor:
     """Emit a convolution; without the axis of size 1 that was put in for it alone."""
     before, axis = op.reading.expanded.get(x.name, (None, 0))
-    place = axis - (2 if operation.channels_first else 1)
+    forward = operation.convolution if isinstance(operation, TransposedConvolution) else operation
+    place = axis - (2 if forward.channels_first else 1)
     flat = before is not None and 0 <= place < len(kernel.shape) - 2
     if before is None or not flat or kernel.shape[place] != 1 or not _is_trivial(operation, place):
         return x.then(Linear, operation=operation, kernel=kernel)
-    lower = replace(
-        operation,
-        strides=_drop(operation.strides, place),
-        padding=operation.padding
-        if isinstance(operation.padding, str)
-        else _drop(operation.padding, place),
-        dilation=_drop(operation.dilation, place),
-    )
     kernel = op.reading.once(("squeezed", id(kernel)), lambda: np.squeeze(kernel, place))
-    y = before.then(Linear, operation=lower, kernel=kernel)
+    y = before.then(Linear, operation=_without(operation, place), kernel=kernel)
     shape = (*y.shape[1:axis], 1, *y.shape[axis:])
     wide = reshape(y, shape, "expand")
     op.reading.expanded[wide.name] = (y, axis)
     return wide
 
 
-def _is_trivial(operation: Convolution | Depthwise, place: int) -> bool:
+def _is_trivial(operation: Spatial, place: int) -> bool:
+    """Whether a window of size 1 does nothing along an axis of size 1."""
+    if isinstance(operation, TransposedConvolution):
+        one = operation.spatial[place] == 1 and operation.convolution.strides[place] == 1
+        return one and _is_trivial(operation.convolution, place)
     padded = not isinstance(operation.padding, str) and any(operation.padding[place])
     return operation.dilation[place] == 1 and not padded
+
+
+def _without(operation: Any, place: int) -> Any:
+    """The same operation without one axis."""
+    if isinstance(operation, TransposedConvolution):
+        return replace(
+            operation,
+            convolution=_without(operation.convolution, place),
+            spatial=_drop(operation.spatial, place),
+            grow=_drop(operation.grow, place),
+        )
+    padding = operation.padding
+    return replace(
+        operation,
+        strides=_drop(operation.strides, place),
+        padding=padding if isinstance(padding, str) else _drop(padding, place),
+        dilation=_drop(operation.dilation, place),
+    )
 
 
 def _drop(values: tuple, place: int) -> tuple:
@@ -126,6 +141,8 @@ def _in_blocks(op: Op, x: Blocks, kind: str, kernel: np.ndarray) -> Blocks:
     """Note the convolution of what was taken apart; it must neither stride nor pad by itself."""
     if set(op.get("strides")) != {1} or op.get("padding") != "VALID":
         raise Refusal("a convolution of blocks that strides or pads is not known")
+    if x.linear is not None:
+        raise Refusal("several convolutions of the same blocks are not known")
     if x.axis is not None:
         kernel = op.reading.once(
             ("squeezed", id(kernel)), lambda: np.squeeze(kernel, (x.axis or 1) - 1)
@@ -181,8 +198,7 @@ def transposed(op: Op) -> Tensor:
     terms = zip(sizes, given, strides, strict=True)
     grow = tuple(int(size or 0) - int(n or 0) * stride for size, n, stride in terms)
     forward = Convolution(strides, padding, dilation, channels_first=first)
-    operation = TransposedConvolution(forward, sizes, grow)
-    return x.then(Linear, operation=operation, kernel=kernel)
+    return _of_lower_rank(op, x, TransposedConvolution(forward, sizes, grow), kernel)
 
 
 @lowers("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", rowwise=True)

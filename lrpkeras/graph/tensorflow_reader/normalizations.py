@@ -48,7 +48,7 @@ class Statistic:
 @finds
 def normalization(op: Any, constants: Constants) -> Pattern | None:
     """Find layer, group, instance, RMS and unit normalization."""
-    if op.type not in ARITHMETIC:
+    if op.type not in ARITHMETIC or _goes_on(op, constants):
         return None
     root = next(_roots(op, constants), None)
     if root is None:
@@ -61,6 +61,14 @@ def normalization(op: Any, constants: Constants) -> Pattern | None:
     except NoMatch:
         return None
     return _pattern(replace(statistic, **reader.floor), scale, shift, centre)
+
+
+def _goes_on(op: Any, constants: Constants) -> bool:
+    """Whether constants are applied to what is normalized already: these are nodes of their own."""
+    data = [_plain(x).op for x in op.inputs if not constants.is_constant(x)]
+    if len(data) != 1 or op.type not in ARITHMETIC:
+        return False
+    return _goes_on(data[0], constants) or normalization(data[0], constants) is not None
 
 
 def _pattern(
@@ -252,7 +260,8 @@ def _inverse(terms: Terms) -> Terms:
 
 def _normal_form(terms: Terms) -> tuple[np.ndarray, np.ndarray | None, bool]:
     """Return scale and shift of `scale * normalized + shift`, and whether the mean goes."""
-    left = {key: value for key, value in terms.items() if np.any(value)}
+    # Of x and its mean, terms stay: a gamma of zeros scales a normalization, too.
+    left = {key: value for key, value in terms.items() if key in ("xi", "mi") or np.any(value)}
     if not left.keys() <= {"xi", "mi", ""} or "xi" not in left:
         raise NoMatch
     scale, mean = left["xi"], left.get("mi")
