@@ -32,9 +32,9 @@ class Writer:
         self.count += 1
         return f"{self.prefix}{self.count}"
 
-    def input(self, shape: Sequence[int]) -> str:
+    def input(self, shape: Sequence[int], dtype: str = "float64") -> str:
         name = self.fresh()
-        self.run(f"{name} = keras.Input({tuple(shape)}, dtype='float64', name={name!r})")
+        self.run(f"{name} = keras.Input({tuple(shape)}, dtype={dtype!r}, name={name!r})")
         return name
 
     def layer(self, kind: str, *args: Any, **kwargs: Any) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -42,6 +43,8 @@ ZERO: Table = {
 EPSILON: Table = {kind: ["Epsilon(epsilon=1e-09)"] for kind in ("Linear", "Affine")}
 # Numbers in float32, through twenty layers.
 ROUNDED = 1e-5
+# TensorFlow resizes in float32, whatever a model computes in.
+RESIZING = (keras.layers.Resizing, keras.layers.UpSampling2D)
 # What `batch_norm` may be, as `canonize` is told; unfolded, an affine node takes any rule.
 MODES: dict[str, dict] = {
     "fold": {},
@@ -69,6 +72,16 @@ class Case:
     def graph(self) -> Graph:
         graph = canonize.canonize(keras_reader.read(self.model), **MODES[self.batch_norm])
         return with_facts(graph, (0.0, 3.0) if self.non_negative else None)
+
+    @property
+    def rounded(self) -> bool:
+        """Whether Keras computes a part of the model in float32."""
+        found = (each for each in self.model._flatten_layers() if isinstance(each, RESIZING))
+        return any(getattr(layer, "interpolation", None) != "nearest" for layer in found)
+
+    def tolerance(self, exact: float) -> float:
+        """How far from Keras values may be, `exact` where all is float64."""
+        return ROUNDED if self.rounded else exact
 
 
 def check(case: Case, extra: str) -> Program:
@@ -109,16 +122,26 @@ def _is_valid(rule: Rule, node: Node) -> bool:
 
 def check_fidelity(case: Case) -> None:
     """The rewritten graph computes what the model does; what was not folded tells why."""
-    graph, tensors = case.graph, [backend.constant(x) for x in case.inputs]
+    graph, tensors = case.graph, numbers(case.inputs)
     got = graph.evaluate(dict(zip(graph.inputs, tensors, strict=True)))[graph.outputs[0]]
-    close(backend.to_numpy(got), called(case.logits, tensors), FIDELITY)
+    close(backend.to_numpy(got), called(case.logits, tensors), case.tolerance(FIDELITY))
     if case.batch_norm == "fold":
         left = [node for node in graph if getattr(node, "batch_norm", False)]
         assert all("not folded" in node.notes[-1] for node in left)
 
 
+def numbers(inputs: Sequence[np.ndarray]) -> list[Any]:
+    """Return what a graph computes with: words, too, are numbers of its type."""
+    return [backend.constant(x.astype("float64")) for x in inputs]
+
+
+def predict(model: Any, inputs: Sequence[Any]) -> Any:
+    """Run a model as in inference: left to itself, `Resizing` puts layers behind it in training."""
+    return model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
+
+
 def called(model: Any, inputs: Sequence[Any]) -> np.ndarray:
-    return np.asarray(model(list(inputs) if len(inputs) > 1 else inputs[0]))
+    return np.asarray(predict(model, inputs))
 
 
 def close(got: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
@@ -154,7 +177,7 @@ def explained(
     ratio = case.ratio if ratio is None else ratio
     found = assigned(case.graph, case.table if table is None else table)
     program = Program(case.graph, found, vanishes=ratio)
-    tensors = [backend.constant(x) for x in (case.inputs if inputs is None else inputs)]
+    tensors = numbers(case.inputs if inputs is None else inputs)
     return Explained(program, program.forward(tensors), ratio)
 
 
@@ -180,28 +203,59 @@ def check_batch(case: Case) -> None:
             close(got[:, sample : sample + 1], alone, EQUAL)
 
 
-def slopes(case: Case) -> list[np.ndarray]:
-    """The tape's gradient of one logit."""
+# The values that a logit depends on, and its gradient with respect to them.
+Slopes = tuple[np.ndarray, np.ndarray]
+
+
+def slopes(case: Case) -> list[Slopes]:
+    """The tape's gradient of one logit, `(batch, ...)` for each input."""
     tensors = [tf.constant(x) for x in case.inputs]
-    with tf.GradientTape() as tape:
-        tape.watch(tensors)
-        logit = tf.reduce_sum(case.logits(tensors if len(tensors) > 1 else tensors[0])[:, 1])
-    found = tape.gradient(logit, tensors, unconnected_gradients="zero")
-    return [each.numpy() for each in found]
+    plain = [x for x in tensors if x.dtype.is_floating]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(plain)
+        logit = predict(case.logits, tensors)[:, 1]
+        total, samples = tf.reduce_sum(logit), tf.unstack(logit)
+    found = tape.gradient(total, plain, unconnected_gradients="zero")
+    pairs = [(x.numpy(), slope.numpy()) for x, slope in zip(plain, found, strict=True)]
+    words = [x for x in tensors if x.dtype.is_integer]
+    return pairs + [row_slopes(case.logits, tape, samples, x) for x in words]
+
+
+def row_slopes(model: Any, tape: Any, samples: Sequence[Any], words: Any) -> Slopes:
+    """The rows of all tables, next to each other, and their gradients: `(batch, words, width)`.
+
+    A row has one gradient, of all places of a sample where it is looked up.
+    """
+    found = [each for each in model.layers if isinstance(each, keras.layers.Embedding)]
+    tables = [layer.embeddings.value for layer in found]
+    gradients = [
+        tf.concat([tf.convert_to_tensor(part) for part in tape.gradient(sample, tables)], 1)
+        for sample in samples
+    ]
+    rows = tf.gather(tf.concat(tables, 1), words)
+    return rows.numpy(), tf.gather(tf.stack(gradients), words, batch_dims=1).numpy()
+
+
+def is_as(relevance: np.ndarray, expected: np.ndarray, x: np.ndarray, case: Case) -> None:
+    """Compare what each input gets; of words, what all places of a sample with one word do."""
+    if x.dtype.kind != "f":
+        expected = expected.sum(-1)
+        relevance = np.einsum("nij,nj->ni", x[:, :, None] == x[:, None, :], relevance)
+    close(relevance, expected, case.tolerance(EQUAL))
 
 
 def check_gradient(case: Case) -> None:
-    """The rule `Gradient` at every node is the tape."""
+    """The rule `Gradient` at every node is the tape; words get the sum over their rows."""
     got = explained(case, GRADIENT, ratio=False).back(1)
-    for array, slope in zip(got, slopes(case), strict=True):
-        close(array[0], slope, EQUAL)
+    for array, x, (_, slope) in zip(got, case.inputs, slopes(case), strict=True):
+        is_as(array[0], slope, x, case)
 
 
 def check_zero(case: Case) -> None:
-    """LRP-0 is input x gradient, where all is linear or homogeneous."""
+    """LRP-0 is input x gradient, where all is linear or homogeneous; words stand for their rows."""
     got = explained(case, ZERO, ratio=True).back(1)
-    for array, x, slope in zip(got, case.inputs, slopes(case), strict=True):
-        close(array[0], x * slope, EQUAL)
+    for array, x, (values, slope) in zip(got, case.inputs, slopes(case), strict=True):
+        is_as(array[0], values * slope, x, case)
 
 
 def check_layers(case: Case) -> None:
@@ -211,7 +265,7 @@ def check_layers(case: Case) -> None:
     returns is rounding alone.
     """
     graph, plain = case.graph, keras_reader.read(case.model)
-    tensors = [backend.constant(x) for x in case.inputs]
+    tensors = numbers(case.inputs)
     got, expected = (
         each.evaluate(dict(zip(each.inputs, tensors, strict=True))) for each in (graph, plain)
     )
@@ -225,7 +279,8 @@ def check_layers(case: Case) -> None:
 def check_model(case: Case) -> None:
     """The folded Keras model computes the same."""
     folded = lrpkeras.fold_batch_norm(case.logits)
-    close(called(folded, case.inputs), called(case.logits, case.inputs), FIDELITY)
+    expected = called(case.logits, case.inputs)
+    close(called(folded, case.inputs), expected, case.tolerance(FIDELITY))
 
 
 def check_readers(case: Case) -> None:
@@ -235,15 +290,17 @@ def check_readers(case: Case) -> None:
     and rules that part positive from negative act on each. Keras makes plain numbers float32 in a
     graph, so that 0.1 is another number there.
     """
-    if any(node.kind == "LocalNormalize" for node in case.graph):
-        return  # TensorFlow has an operation for it in float32 alone.
+    # TensorFlow has local normalization in float32 alone, and masks only as comparisons, which are
+    # refused.
+    if any(node.kind in ("LocalNormalize", "Masked") for node in case.graph):
+        return
     specs = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in case.inputs]
-    function = tf.function(lambda *x: case.logits(x if len(x) > 1 else x[0]))
+    function = tf.function(lambda *x: predict(case.logits, x))
     source = FunctionSource(function.get_concrete_function(*specs), keep=case.logits)
     traced = canonize.canonize(source.read(), **MODES[case.batch_norm])
     other = replace(case)
     other.__dict__["graph"] = with_facts(traced, (0.0, 3.0) if case.non_negative else None)
-    tensors = [backend.constant(x) for x in case.inputs]
+    tensors = numbers(case.inputs)
     logits = traced.evaluate(dict(zip(traced.inputs, tensors, strict=True)))[traced.outputs[0]]
     close(backend.to_numpy(logits), called(case.logits, tensors), ROUNDED)
     for got, expected in zip(

@@ -22,6 +22,8 @@ from model_script import Writer
 from random_steps import BACK, CURVED, FLAG, MERGE, STEPS, WIDTH, Step, fitted, follow, spatial
 
 Plan = dict[str, Any]
+# Of every table; words are few enough to occur more than once.
+ROWS = 5
 
 
 def deeper(leaf: st.SearchStrategy[Step]) -> st.SearchStrategy[Step]:
@@ -42,7 +44,7 @@ def often(common: Sequence[str]) -> st.SearchStrategy[Step]:
     return st.sampled_from(names).flatmap(STEPS.__getitem__)
 
 
-LEAF = often(["conv", "norm", "norm", "normed relu", "activation", "pool", "merge"])
+LEAF = often(["conv", "norm", "norm", "normed relu", "activation", "pool", "resize", "merge"])
 INNER = deeper(LEAF)
 STEP = st.sampled_from([LEAF, LEAF, LEAF, INNER, deeper(LEAF | INNER)]).flatmap(lambda s: s)
 TAIL = st.lists(
@@ -51,14 +53,35 @@ TAIL = st.lists(
 SIZE = st.integers(5, 9)
 
 
-def networks() -> st.SearchStrategy[Plan]:
-    """Draw plans."""
+# Between a table with a mask and the mean that reads it: Keras' other layers end a mask.
+HANDING_ON = st.one_of(
+    *(STEPS[name] for name in ("dropout", "dense", "norm", "normed relu", "activation"))
+)
+WORDS = st.fixed_dictionaries(
+    {
+        "words": SIZE,
+        "width": WIDTH,
+        "masked": st.none() | st.lists(HANDING_ON, max_size=3),
+    }
+)
+
+
+def starts() -> st.SearchStrategy[list[Any]]:
+    """Draw what networks start with: one image or sequence or two of a size, or words."""
     axes = st.sampled_from([2, 2, 1])
     image = axes.flatmap(lambda d: st.tuples(*[SIZE] * d, WIDTH)).map(list)
+    images = image.flatmap(lambda shape: st.sampled_from([[shape]] * 3 + [[shape] * 2]))
+    sequence = st.tuples(SIZE, WIDTH).map(list)
+    words = st.tuples(WORDS).map(list) | st.tuples(sequence, WORDS).map(list)
+    return st.sampled_from([images] * 4 + [words]).flatmap(lambda s: s)
+
+
+def networks() -> st.SearchStrategy[Plan]:
+    """Draw plans."""
     few, many = (st.lists(STEP, min_size=least, max_size=least + 5) for least in (1, 4))
     return st.fixed_dictionaries(
         {
-            "inputs": image.flatmap(lambda shape: st.sampled_from([[shape]] * 3 + [[shape] * 2])),
+            "inputs": starts(),
             "steps": few | many,
             "head": st.sampled_from(
                 ["Flatten", "GlobalAveragePooling", "GlobalMaxPooling", "conv"]
@@ -72,10 +95,27 @@ def networks() -> st.SearchStrategy[Plan]:
     )
 
 
+def embedded(w: Writer, words: str, width: int, masked: Sequence[Step] | None) -> str:
+    """Look words up; with a mask, the mean of those that are not 0 is added to each."""
+    x = w.add("Embedding", words, ROWS, width)
+    if masked is None:
+        return x
+    others = follow(w.part([w.add("Embedding", words, ROWS, width, mask_zero=True)]), masked)
+    mean = w.add("GlobalAveragePooling1D", others, keepdims=True)
+    return w.add("Add", [x, w.add("Dense", mean, width)])
+
+
 def write(plan: Plan) -> Writer:
     """Write the lines that make `model`, `logits` (the same without its head) and `inputs`."""
     w = Writer()
-    starts = [w.input(shape) for shape in plan["inputs"]]
+    inputs = [
+        w.input(each) if isinstance(each, list) else w.input([each["words"]], "int32")
+        for each in plan["inputs"]
+    ]
+    starts = [
+        name if isinstance(each, list) else embedded(w, name, each["width"], each["masked"])
+        for name, each in zip(inputs, plan["inputs"], strict=True)
+    ]
     w.tensors.extend(starts)
     x = follow(w, plan["steps"])
     d = spatial(w, x)
@@ -87,7 +127,7 @@ def write(plan: Plan) -> Writer:
         x = w.add("Flatten" if plan["head"] == "Flatten" else f"{plan['head']}{d}D", x)
         x = w.add("Dense", follow(w.part([x]), plan["tail"]), 3)
     end = w.add("Activation", x, plan["end"]) if plan["end"] else x
-    listed = starts[0] if len(starts) == 1 else f"[{', '.join(starts)}]"
+    listed = inputs[0] if len(inputs) == 1 else f"[{', '.join(inputs)}]"
     w.run(f"logits = keras.Model({listed}, {x})")
     w.run(f"model = keras.Model({listed}, {end})")
     return w
@@ -118,7 +158,11 @@ def fill(model: Any, seed: int, whole: bool, non_negative: bool) -> list[np.ndar
         inputs = [
             np.round(x) * np.array([1.0, 0.0]).reshape(2, *[1] * (x.ndim - 1)) for x in inputs
         ]
-    return [np.abs(x) for x in inputs] if non_negative else inputs
+    inputs = [np.abs(x) for x in inputs] if non_negative else inputs
+    if model.inputs[-1].dtype == "int32":
+        inputs[-1] = rng.integers(0, ROWS, drawn[-1].shape, "int32")
+        inputs[-1][:, 0] = 1  # There is no mean of words that are all masked.
+    return inputs
 
 
 @dataclass(frozen=True)
@@ -163,6 +207,7 @@ def script(plan: Plan, lines: Sequence[str]) -> str:
             "keras.config.set_dtype_policy('float64')",
             *lines,
             "\n",
+            f"ROWS = {ROWS}\n\n",
             inspect.getsource(fill),
             "",
             f"inputs = fill(model, {settings})",

@@ -163,7 +163,8 @@ NORMALIZATIONS: dict[str, str] = {
 }
 
 
-@step(kind="normalized", how=st.sampled_from(list(NORMALIZATIONS)))
+# Local normalization is of images alone.
+@step(kind="normalized", how=st.sampled_from([*NORMALIZATIONS, "local", "local"]))
 def normalized(w, x, *, how):
     shape = w.shape(x)
     if how == "local" and len(shape) != 3:
@@ -222,6 +223,19 @@ def upsample(w, x):
     if not d or max(w.sizes(x)) * 2 > LARGEST:
         return x
     return w.add(f"UpSampling{d}D", x, 2)
+
+
+SIZES = st.tuples(st.integers(2, 8), st.integers(2, 8)).map(list)
+
+
+@step(sizes=st.none() | SIZES, interpolation=st.sampled_from(["bilinear", "bilinear", "bicubic"]))
+def resize(w, x, *, sizes, interpolation):
+    """Twice as large, or of given sizes, every new pixel a weighted sum of old ones."""
+    if spatial(w, x) != 2 or (sizes is None and max(w.sizes(x)) * 2 > LARGEST):
+        return x
+    if sizes is None:
+        return w.add("UpSampling2D", x, 2, interpolation=interpolation)
+    return w.add("Resizing", x, *sizes, interpolation=interpolation)
 
 
 @step(how=st.sampled_from(["permute", "reshape"]))
