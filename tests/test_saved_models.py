@@ -75,6 +75,9 @@ def signal():
     x = layers.LayerNormalization(name="ln")(x)
     x = layers.BatchNormalization(name="norm")(x)
     x = layers.PReLU(name="prelus")(layers.Conv1D(3, 2, padding="causal", name="causal")(x))
+    x = layers.EinsumDense("btc,cd->bdt", (5, 37), bias_axes="d", name="einsum")(x)
+    x = layers.ReLU(negative_slope=0.1, threshold=0.2, name="bent")(x)
+    x = layers.Average(name="average")([x, x[:, ::-1], layers.Dense(37, name="mixed")(x)])
     x = layers.GlobalAveragePooling1D(name="mean")(x)
     return keras.Model(inputs, layers.Dense(2, name="top")(x))
 
@@ -398,3 +401,148 @@ def test_several_inputs_and_outputs_go_by_name(tmp_path):
     got = analyzer(named, 1)
     for name, value in zip(named, expected, strict=True):
         assert_near(np.asarray(got[name]), np.asarray(value), 1e-5)
+
+
+def test_tensors_that_are_handed_on_under_other_names_are_read_by_all():
+    kernel, shift = RNG.normal(size=(4, 3)), RNG.normal(size=3)
+
+    def function(x):
+        y = x @ kernel
+        return (tf.identity(y) + shift) * tf.sigmoid(y) + tf.identity(y)
+
+    x = RNG.normal(size=(2, 4))
+    analyzer = lrpkeras.Analyzer(concrete(function, 4), "input_x_gradient")
+    assert_near(np.asarray(analyzer(x, 0)), by_tape(function, x, 0), 1e-12)
+
+
+def concrete(function, *shapes):
+    specs = [tf.TensorSpec((None, *np.atleast_1d(shape)), tf.float64) for shape in shapes]
+    return tf.function(function, autograph=False).get_concrete_function(*specs)
+
+
+def test_inputs_go_by_name_in_whatever_order_the_function_takes_them():
+    kernel = RNG.normal(size=(4, 3))
+    one, two = RNG.normal(size=(2, 2, 4))
+    analyzer = lrpkeras.Analyzer(concrete(lambda zz, aa: zz @ kernel + aa**2 @ kernel, 4, 4))
+    expected = one @ kernel + two**2 @ kernel
+    for given in ([one, two], {"aa": two, "zz": one}, {"zz": one, "aa": two}):
+        assert_near(analyzer.explain(given).output, expected, 1e-12)
+
+
+def test_weights_of_one_and_zero_leave_their_nodes():
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(5), layers.LayerNormalization(), layers.Dense(2)]
+    )
+    analyzer = lrpkeras.Analyzer(traced(model), "epsilon")
+    x = RNG.normal(size=(2, 4)).astype("float32")
+    assert_near(relevance(analyzer, x), relevance(lrpkeras.Analyzer(model, "epsilon"), x))
+    randomized(model)
+    analyzer.refresh()
+    assert_near(relevance(analyzer, x), relevance(lrpkeras.Analyzer(model, "epsilon"), x))
+
+
+def traced(model):
+    spec = tf.TensorSpec((None, *model.input_shape[1:]))
+    function = tf.function(lambda x: model(x, training=False))
+    return function.get_concrete_function(spec)
+
+
+def test_a_tape_through_a_function_changes_nothing():
+    kernel = tf.Variable(RNG.normal(size=(4, 3)))
+    function = concrete(lambda x: tf.nn.relu(x @ kernel) * 2.0, 4)
+    x = RNG.normal(size=(2, 4))
+    analyzer = lrpkeras.Analyzer(function)
+    expected = relevance(analyzer, x)
+    with tf.GradientTape() as tape:
+        y = function(tf.constant(x))
+    tape.gradient(y, kernel)
+    analyzer.refresh()
+    assert_near(relevance(analyzer, x), expected, 1e-12)
+    assert_near(relevance(lrpkeras.Analyzer(function), x), expected, 1e-12)
+
+
+def test_no_variable_changes_when_an_analyzer_is_built():
+    count = tf.Variable(0.0)
+    kernel = RNG.normal(size=(4, 3))
+
+    def counting(x):
+        count.assign_add(1.0)
+        return x @ kernel
+
+    x = RNG.normal(size=(2, 4))
+    assert_near(lrpkeras.Analyzer(concrete(counting, 4)).explain(x).output, x @ kernel, 1e-12)
+    assert count.numpy() == 0
+
+
+def test_a_scattered_update_is_a_change():
+    scale = tf.Variable([1.0, 2.0, 3.0], dtype=tf.float64)
+
+    def scattering(x):
+        scale.scatter_nd_update([[0]], [5.0])
+        return x * scale
+
+    with pytest.raises(UnsupportedLayerError, match="changes variables that it reads"):
+        lrpkeras.Analyzer(concrete(scattering, 3))
+    assert scale.numpy()[0] == 1
+
+
+def test_class_numbers_beside_logits_are_left_out():
+    kernel = RNG.normal(size=(4, 3))
+    function = concrete(lambda x: {"class": tf.argmax(x @ kernel, -1), "y": x @ kernel}, 4)
+    x = RNG.normal(size=(2, 4))
+    assert_near(lrpkeras.Analyzer(function).explain(x).output, x @ kernel, 1e-12)
+
+
+def table():
+    pairs = tf.lookup.KeyValueTensorInitializer([0, 1], tf.constant([1.0, 2.0], tf.float64))
+    return tf.lookup.StaticHashTable(pairs, tf.constant(0.0, tf.float64))
+
+
+def of_two(x):
+    return tf.reshape(x, (1, 4)) * 2.0
+
+
+def exactly_two():
+    return tf.function(of_two).get_concrete_function(tf.TensorSpec((1, 4)))
+
+
+def with_table():
+    values = table()
+    return concrete(lambda x: x * values.lookup(tf.constant([0, 1])), 2)
+
+
+def with_a_switch():
+    spec = tf.TensorSpec((None, 2)), tf.TensorSpec((), tf.bool)
+    return tf.function(lambda x, on: tf.where(on, x, 0.0)).get_concrete_function(*spec)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (exactly_two, ModelError, "batches of exactly 1: trace"),
+        (with_table, UnsupportedLayerError, "a table, or another resource"),
+        (with_a_switch, ModelError, "is one number, not a batch"),
+        (lambda: concrete(lambda x: tf.argmax(x, -1), 3), ModelError, "floating type"),
+        (lambda: concrete(lambda x: tf.nn.softmax(x) * 2.0, 3), UnsupportedLayerError,
+         "'[^']*': softmax inside the network"),
+    ],
+)  # fmt: skip
+def test_what_a_function_may_not_be_is_said(make, error, message):
+    with pytest.raises(error, match=message):
+        lrpkeras.Analyzer(make())
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_is_explained_with_the_weights_as_they_are_kept(policy, tmp_path):
+    keras.config.set_dtype_policy(policy)
+    try:
+        inputs = keras.Input((6, 6, 3))
+        x = layers.LayerNormalization()(layers.Conv2D(4, 3, padding="same")(inputs))
+        x = layers.Lambda(tf.nn.gelu, name="own")(layers.BatchNormalization()(x))
+        x = layers.Activation("hard_silu")(layers.Conv2D(3, 3)(x))
+        model = randomized(
+            keras.Model(inputs, layers.Dense(2, dtype="float32")(layers.Flatten()(x)))
+        )
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert_saved_as_kept(model, "export", tmp_path, 1e-5)

@@ -21,7 +21,8 @@ class Problem:
 
     def __str__(self) -> str:
         helps = f"; what helps: {self.refusal.helps}" if self.refusal.helps else ""
-        return f"{self.path!r} ({self.cls.__name__}): {self.refusal.why}{helps}"
+        cls = "" if self.cls in (object, type(None)) else f" ({self.cls.__name__})"
+        return f"{self.path!r}{cls}: {self.refusal.why}{helps}"
 
 
 def raise_all(problems: Sequence[Problem]) -> None:

@@ -132,6 +132,11 @@ class _Slot:
 def _specs(model: keras.Model) -> list[Any]:
     """What the model was built for: the structure of each of its arguments."""
     shapes = getattr(model, "_build_shapes_dict", None)
+    if not shapes and model.built and model.variables:
+        raise ModelError(
+            f"Keras has no input shape of the subclassed model {model.name!r}, though it was "
+            f"built: it cannot be traced, for it branches on values, say; {REBUILD}"
+        )
     if not shapes:
         raise ModelError(
             f"The subclassed model {model.name!r} has no known input shape: call it once on data."

@@ -60,6 +60,9 @@ class Constants:
         Refusal
             It is drawn at random, or an operation cannot be run.
         """
+        source = _unrounded(tensor)
+        if source is not tensor:
+            return self.value(source).reshape(self.at(tensor, BATCHES[0]).shape)
         one, other = (self.at(tensor, batch) for batch in BATCHES)
         if one is other or (one.shape == other.shape and np.array_equal(one, other)):
             return one
@@ -114,12 +117,18 @@ class Constants:
 
     def _evaluate(self, op: Any, batch: int) -> None:
         for output, value in zip(op.outputs, self._run(op, batch), strict=True):
-            self._values[output.name, batch] = np.asarray(value)
+            array = value.numpy() if hasattr(value, "numpy") else np.asarray(value)
+            self._values[output.name, batch] = array
 
     def _run(self, op: Any, batch: int) -> list[Any]:
         if op.type == "Placeholder":
             value = self.flat.value(op.name)
             return [self.flat.shared.setdefault(f"array {id(value)}", value.numpy())]
+        if op.type in ("VariableV2", "Variable"):
+            raise Refusal(
+                "it reads a variable of TensorFlow 1",
+                "freeze the graph: tf.compat.v1.graph_util.convert_variables_to_constants",
+            )
         if op.type == "Const":
             return [tf.make_ndarray(op.get_attr("value"))]
         if op.type in SIZES and not all(self.is_constant(x) for x in op.inputs):
@@ -128,6 +137,17 @@ class Constants:
             raise Refusal("it draws random numbers", "explain the model without them")
         given = [self.at(x, batch) for x in op.inputs]
         return execute(op, [tf.constant(x, y.dtype) for x, y in zip(given, op.inputs, strict=True)])
+
+
+def _unrounded(tensor: Tensor) -> Tensor:
+    """The weight that mixed precision rounds: the graph computes with weights as they are kept."""
+    source = tensor
+    while source.op.type in ("Identity", "Reshape", "ExpandDims", "Squeeze"):
+        source = source.op.inputs[0]
+    if source.op.type != "Cast" or not source.dtype.is_floating:
+        return tensor
+    wide = source.op.inputs[0]
+    return wide if wide.dtype.is_floating and wide.dtype.size > source.dtype.size else tensor
 
 
 def _reached(flat: Flat) -> set[str]:

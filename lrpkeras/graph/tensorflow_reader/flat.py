@@ -13,9 +13,14 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
 
+from lrpkeras.errors import ModelError
+from lrpkeras.graph.draft import Refusal
+
 Function = Any
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 READS = ("ReadVariableOp", "ResourceGather")
+# What may be done with a variable besides, without changing it.
+HARMLESS = (*READS, "VariableShape", "VarIsInitializedOp", "Identity")
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Flat:
     def value(self, name: str) -> Any:
         """Return what a placeholder stands for, as a tensor."""
         tensor = self.held[name]
+        if tensor.dtype == tf.resource and name not in self.variables:
+            raise Refusal("it reads a table, or another resource that is no variable")
         return tensor if tensor.dtype != tf.resource else self._read(tensor, name)
 
     def _read(self, handle: Any, name: str) -> Any:
@@ -62,8 +69,8 @@ class Flat:
         return self.shared[key]
 
 
-def flatten(function: Function, owner: Any = None) -> Flat:
-    """Return the flat graph of a concrete function.
+def flatten(function: Function, owner: Any = None, outputs: Sequence[Any] | None = None) -> Flat:
+    """Return the flat graph of a concrete function, or of some of its outputs.
 
     Variables become placeholders of their shape; what no output needs is dropped. They are named
     as TensorFlow does, or by their paths in the Keras layer `owner`.
@@ -75,17 +82,18 @@ def flatten(function: Function, owner: Any = None) -> Flat:
     given = [x.op.name for x in function.inputs]
     own = given[: len(given) - len(captured)]
     held = dict(zip(given[len(own) :], captured, strict=True))
-    outputs = [inliner.resolved(x.name) for x in function.outputs]
+    wanted = function.outputs if outputs is None else outputs
+    ends = [inliner.resolved(x.name) for x in wanted]
     specs = dict(zip(given, function.inputs, strict=True))
     nodes = _Writer(inliner, held, specs, _names(function) | _paths(owner))
-    nodes.write(outputs, own)
+    nodes.write(ends, own)
     graph = tf.Graph()
     with graph.as_default():
         tf.graph_util.import_graph_def(nodes.definition, name="")
     return Flat(
         graph,
         tuple(graph.get_tensor_by_name(f"{name}:0") for name in own),
-        tuple(graph.get_tensor_by_name(name) for name in outputs),
+        tuple(graph.get_tensor_by_name(name) for name in ends),
         nodes.held,
         nodes.variables,
         frozenset(nodes.changed),
@@ -94,7 +102,13 @@ def flatten(function: Function, owner: Any = None) -> Flat:
 
 def _names(function: Function) -> dict[int, str]:
     """The variables' names by the identity of their handles."""
-    return {id(v.handle): v.name.partition(":")[0] for v in function.variables}
+    try:
+        return {id(v.handle): v.name.partition(":")[0] for v in function.variables}
+    except AssertionError as error:
+        raise ModelError(
+            "Variables of the function are gone: keep the object that holds them, such as what "
+            "tf.saved_model.load returned."
+        ) from error
 
 
 def _paths(owner: Any) -> dict[int, str]:
@@ -171,9 +185,7 @@ class _Writer:
 
     def write(self, outputs: Sequence[str], inputs: Sequence[str]) -> None:
         """Write all that the outputs need, and the inputs, needed or not."""
-        for node in self.inliner.nodes.values():
-            if node.op.startswith("Assign") and node.input:
-                self.changed.add(self._variable(self._handle(node)))
+        self._find_changes()
         pending = [reference.partition(":")[0] for reference in outputs]
         written: set[str] = set()
         while pending:
@@ -184,6 +196,16 @@ class _Writer:
             pending += [i.partition(":")[0] for i in self._write(self.inliner.nodes[name])]
         for name in set(inputs) - written:
             self._write(self.inliner.nodes[name])
+
+    def _find_changes(self) -> None:
+        """Note the variables that anything but a read is done with, needed or not."""
+        for node in self.inliner.nodes.values():
+            if node.op in HARMLESS or node.op.startswith("LookupTable"):
+                continue
+            for reference in node.input:
+                handle = self.inliner.resolved(reference).partition(":")[0]
+                if getattr(self.captured.get(handle), "dtype", None) == tf.resource:
+                    self.changed.add(self._variable(handle))
 
     def _write(self, node: Any) -> list[str]:
         """Write one node; return what it reads."""

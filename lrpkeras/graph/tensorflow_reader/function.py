@@ -61,14 +61,14 @@ class FunctionSource:
             Spec(name, (None, *x.shape[1:]), x.dtype.name)
             for x, name in zip(given, names, strict=True)
         )
-        keys = {name: name for name in names}
-        self.structure = structure if structure is not None else keys if len(keys) > 1 else names[0]
+        self.structure = _nested(function, list(names)) if structure is None else structure
 
     @cached_property
     def flat(self) -> Flat:
         """The function's flat graph. Variables are read at the time of `read`."""
         owner = self.keep if isinstance(self.keep, keras.Layer) else None
-        return flatten(self.function, owner)
+        wanted = [self.function.outputs[number] for number in self._outputs.values()]
+        return flatten(self.function, owner, wanted)
 
     @property
     def dtypes(self) -> set[str]:
@@ -86,7 +86,7 @@ class FunctionSource:
         outputs = reading.run(inputs)
         _check_outputs(reading, outputs)
         places = {**{x.name: x.name for x in inputs}, **reading.places()}
-        for name, value in zip(self._output_names(), outputs, strict=True):
+        for name, value in zip(self._outputs, outputs, strict=True):
             places.setdefault(name, value.name)
         self._tensors = reading.tensors()
         return Graph(
@@ -98,36 +98,60 @@ class FunctionSource:
             dtype=draft.dtype,
         )
 
-    def _output_names(self) -> list[str]:
-        structured = self.function.structured_outputs
-        if isinstance(structured, dict):
-            return sorted(structured)
-        return [f"output_{number}" for number in range(len(self.function.outputs))]
+    @cached_property
+    def _outputs(self) -> dict[str, int]:
+        """The names and numbers of the outputs that have relevance: no class numbers, no text.
+
+        Raises
+        ------
+        ModelError
+            There is none.
+        """
+        structured, tensors = self.function.structured_outputs, self.function.outputs
+        if structured is not None:
+            # A tape that differentiated the function has added outputs of its own.
+            tensors = tensors[: len(tf.nest.flatten(structured, expand_composites=True))]
+        if isinstance(structured, dict) and len(structured) == len(tensors):
+            names = sorted(structured)
+        else:
+            names = [f"output_{number}" for number in range(len(tensors))]
+        found = {n: i for i, n in enumerate(names) if tensors[i].dtype.is_floating}
+        if not found:
+            raise ModelError("No output of the function is of a floating type.")
+        return found
 
     def run(self, inputs: Any) -> dict[str, Array]:
         """Return what each layer, and the function itself, puts out, by its path."""
         arrays = [
             np.asarray(tf.cast(x, spec.dtype)) for x, spec in zip(inputs, self.inputs, strict=True)
         ]
-        outputs = dict(zip(self._output_names(), self._called(arrays), strict=True))
-        return {**self._layers(arrays), **outputs}
+        layers, outputs = self._computed(arrays)
+        if not self.flat.changed:
+            called = self._called(arrays)
+            outputs = [called[number] for number in self._outputs.values()]
+        return {**layers, **dict(zip(self._outputs, outputs, strict=True))}
 
     def _called(self, arrays: Sequence[np.ndarray]) -> list[Array]:
-        tensors = [tf.constant(x) for x in arrays]
+        tensors = iter([tf.constant(x) for x in arrays])
         signature = self.function.structured_input_signature
         if signature is None:
             return list(tf.nest.flatten(self.function(*tensors)))
-        args, kwargs = tf.nest.pack_sequence_as(signature, tensors)
+        args, kwargs = tf.nest.map_structure(
+            lambda x: next(tensors) if isinstance(x, tf.TensorSpec) else x, signature
+        )
         return list(tf.nest.flatten(self.function(*args, **kwargs)))
 
-    def _layers(self, arrays: Sequence[np.ndarray]) -> dict[str, Array]:
-        """Run the flat graph itself: what each layer's scope puts out."""
+    def _computed(self, arrays: Sequence[np.ndarray]) -> tuple[dict[str, Array], list[Array]]:
+        """Run the flat graph: what each layer's scope puts out, and the outputs.
+
+        Variables stay as they are, whatever the function does to them.
+        """
         flat = self.flat
         feed = dict(zip(flat.inputs, arrays, strict=True))
         for name in flat.held:
             feed[flat.graph.get_tensor_by_name(f"{name}:0")] = flat.value(name).numpy()
         with tf.compat.v1.Session(graph=flat.graph, config=_unoptimized()) as session:
-            found: dict[str, Array] = session.run(self._tensors, feed)
+            found: tuple = session.run((self._tensors, list(flat.outputs)), feed)
         return found
 
 
@@ -138,8 +162,34 @@ def _unoptimized() -> Any:
     return config
 
 
+def _nested(function: Any, names: list[str]) -> Any:
+    """How inputs are nested when the function is called: its one argument's way, or a list.
+
+    A signature, which takes all by name, has a dict.
+    """
+    signature = function.structured_input_signature
+    args, kwargs = ((), {}) if signature is None else signature
+    one = kwargs if not args else args[0] if len(args) == 1 and not kwargs else None
+    if one is None or not keras.tree.is_nested(one):
+        return names if len(names) > 1 else names[0]
+    given = iter(names)
+    return keras.tree.map_structure(
+        lambda x: next(given) if isinstance(x, tf.TensorSpec) else None, one
+    )
+
+
 def _check_input(x: Any, name: str) -> None:
-    if x.shape.rank is None or x.shape.rank < 1:
+    if x.shape.rank is not None and x.shape.rank > 0 and x.shape[0] is not None:
+        raise ModelError(
+            f"The function's input {name!r} takes batches of exactly {x.shape[0]}: trace, or "
+            f"export, it for any, with a tf.TensorSpec such as {(None, *x.shape[1:])}."
+        )
+    if x.shape.rank == 0:
+        raise ModelError(
+            f"The function's input {name!r} is one number, not a batch: bind it in a function of "
+            "the other inputs, tf.function(lambda x: f(x, False)), and trace that."
+        )
+    if x.shape.rank is None:
         raise ModelError(
             f"The function's input {name!r} has no known number of axes: trace it with a "
             "tf.TensorSpec such as (None, 224, 224, 3)."

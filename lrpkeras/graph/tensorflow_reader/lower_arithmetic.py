@@ -30,18 +30,48 @@ def add(op: Op) -> Tensor:
 
 def _weighted(op: Op, signs: tuple[float, ...]) -> Tensor:
     """A sum of tensors; what was multiplied by a number has it as its coefficient."""
-    terms = [_term(op, number) for number in range(op.count)]
-    coefficients = tuple(sign * factor for sign, (_, factor) in zip(signs, terms, strict=True))
-    return merge(Sum, [x for x, _ in terms], coefficients=coefficients)
+    terms = [
+        (x, sign * factor) for number, sign in enumerate(signs) for x, factor in _terms(op, number)
+    ]
+    return _sum(op, terms)
 
 
-def _term(op: Op, number: int) -> tuple[Tensor, float]:
-    """What is added, and its factor: never a weight, since coefficients are not read again."""
+def _sum(op: Op, terms: list[tuple[Tensor, float]]) -> Tensor:
+    total = merge(Sum, [x for x, _ in terms], coefficients=tuple(factor for _, factor in terms))
+    if len({x.shape for x, _ in terms}) == 1:
+        op.reading.sums[total.name] = total.draft.site.path, terms
+    return total
+
+
+def _terms(op: Op, number: int) -> list[tuple[Tensor, float]]:
+    """What is added, and the factors: never weights, since coefficients are not read again.
+
+    Sums of several tensors, as by Keras' Add and Average, are spelled one after another.
+    """
     x, tensor = op.tensor(number), op.operation.inputs[number]
-    known = op.reading.factors.get(x.name)
-    if known is None or not op.reading.read_once(tensor):
-        return x, 1.0
-    return known
+    if not op.reading.read_once(tensor):
+        return [(x, 1.0)]
+    within = _taken_apart(op, x)
+    return [op.reading.factors.get(x.name, (x, 1.0))] if within is None else within
+
+
+def _taken_apart(op: Op, x: Tensor) -> list[tuple[Tensor, float]] | None:
+    """What a sum of the same layer adds, the sum itself taken away."""
+    path, terms = op.reading.sums.get(x.name, (None, []))
+    if path is None or path != x.draft.site.path:
+        return None
+    del op.reading.sums[x.name], x.draft.nodes[x.name]
+    return terms
+
+
+def _multiplied(op: Op, x: Tensor, number: int, factor: float) -> Tensor | None:
+    """A sum of the same layer with a number as the factor of all that it adds, if it is that."""
+    tensor = op.operation.inputs[1 - number]
+    fixed = op.reading.constants.is_fixed(op.operation.inputs[number])
+    if not fixed or not op.reading.read_once(tensor):
+        return None
+    terms = _taken_apart(op, x)
+    return None if terms is None else _sum(op, [(y, factor * known) for y, known in terms])
 
 
 @lowers("AddN")
@@ -75,6 +105,10 @@ def multiply(op: Op) -> Tensor:
     x, constant = op.tensor(1 - op.fixed), op.constant(op.fixed)
     if _normalizes(op, op.fixed, constant, x):
         return _normalized(x, constant)
+    if constant.size == 1:
+        total = _multiplied(op, x, op.fixed, float(constant.reshape(())))
+        if total is not None:
+            return total
     y = affine(x, constant)
     if constant.size == 1 and op.reading.constants.is_fixed(op.operation.inputs[op.fixed]):
         op.reading.factors[y.name] = (x, float(constant.reshape(())))
@@ -84,6 +118,10 @@ def multiply(op: Op) -> Tensor:
 @lowers("RealDiv", "Div", rowwise=True)
 def divide(op: Op) -> Tensor:
     """`x / c`."""
+    if op.is_constant(1) and op.constant(1).size == 1 and np.all(op.constant(1)):
+        total = _multiplied(op, op.tensor(0), 1, 1 / float(op.constant(1).reshape(())))
+        if total is not None:
+            return total
     return lower_operations.divide(None, op.either(0), op.either(1))
 
 

@@ -15,7 +15,7 @@ from lrpkeras.graph.lower_convolution import same_padding, spatial
 from lrpkeras.graph.lower_merging import reshape
 from lrpkeras.graph.lower_normalization import affine
 from lrpkeras.graph.nodes import Affine, Linear, Node
-from lrpkeras.graph.operations import Dense
+from lrpkeras.graph.operations import Dense, Einsum
 from lrpkeras.graph.tensorflow_reader.lowering import Blocks, Op, Value, lowers
 
 Sizes = tuple[int, ...]
@@ -256,7 +256,7 @@ def shifted(op: Op, x: Tensor, shift: np.ndarray) -> Tensor:
     before, _ = op.reading.expanded.get(x.name, (x, 0))
     node = x.draft.nodes.get(before.name)
     bias = None
-    if _read_once(op, x):
+    if _read_once(op, x) and not _is_plain_number(op):
         bias = _as_bias(node, before, shift, x.rank)
     if bias is None or node is None:
         return affine(x, 1.0, shift)
@@ -269,6 +269,8 @@ def shifted(op: Op, x: Tensor, shift: np.ndarray) -> Tensor:
 def _as_bias(node: Node | None, x: Tensor, shift: np.ndarray, rank: int) -> dict | None:
     """Return the field of a node that a shift behind it becomes, if it can."""
     if isinstance(node, Linear) and node.bias is None:
+        if isinstance(node.operation, Einsum) and shift.size > 1:
+            return {"bias": shift.reshape(shift.shape[-(rank - 1) :])}
         channel = node.operation.channel_axis
         vector = _as_vector(shift, rank, 1 if channel == 1 else rank - 1)
         if vector is not None and vector.size == x.shape[channel]:
@@ -283,6 +285,15 @@ def _as_bias(node: Node | None, x: Tensor, shift: np.ndarray, rank: int) -> dict
 def _read_once(op: Op, x: Tensor) -> bool:
     tensors = [t for t in op.operation.inputs if not op.reading.constants.is_constant(t)]
     return op.reading.read_once(tensors[0])
+
+
+def _is_plain_number(op: Op) -> bool:
+    """Whether a shift is no weight, where others are: something that a layer's output is added to.
+
+    In a frozen graph all are alike.
+    """
+    fixed = op.fixed is not None and op.reading.constants.is_fixed(op.operation.inputs[op.fixed])
+    return fixed and bool(op.reading.flat.variables)
 
 
 def _as_vector(array: np.ndarray, rank: int, channel: int) -> np.ndarray | None:

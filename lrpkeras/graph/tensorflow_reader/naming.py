@@ -46,7 +46,8 @@ def named(cone: Sequence[Any], root: Any, constants: Constants) -> Function | No
     for name, function in KNOWN.items():
         if name != "linear" and _same(got, _known(name, root.dtype.name), x, root.dtype.name):
             return function
-    for guess in _guesses(dict(zip(x.tolist(), got.tolist(), strict=True))):
+    values = dict(zip(x.tolist(), got.tolist(), strict=True))
+    for guess in _guesses(values, _numbers(cone, constants)):
         if _same(got, _on_grid(guess, root.dtype.name), x, root.dtype.name):
             return guess
     return None
@@ -118,12 +119,20 @@ def _same(got: np.ndarray, expected: np.ndarray, x: np.ndarray, dtype: str) -> b
     return bool(np.all(near | (got == expected)))
 
 
-def _guesses(values: dict[float, float]) -> Iterator[Function]:
-    """Yield functions with parameters read off their tails: leaky and capped ReLU, ELU."""
+def _numbers(cone: Sequence[Any], constants: Constants) -> list[float]:
+    """The numbers that operations compute with, where a function may bend, and zero."""
+    fixed = [x for op in cone for x in op.inputs if constants.is_constant(x)]
+    found = (constants.value(x) for x in fixed if x.dtype.is_floating)
+    return list(dict.fromkeys([0.0, *(float(v.reshape(())) for v in found if v.size == 1)]))
+
+
+def _guesses(values: dict[float, float], numbers: Sequence[float]) -> Iterator[Function]:
+    """Yield functions with parameters read off their tails: ReLU with all that it has, ELU."""
     top = max(values)
     slope = float(np.round((values[-30.0] - values[-60.0]) / 30.0, 6))
     cap = values[top] if values[top] < top / 2 else None
     if 0 <= slope < 1 and (cap is None or cap > 0):
-        yield functions.relu(negative_slope=slope, max_value=cap)
+        for threshold in numbers:
+            yield functions.relu(slope, cap, threshold)
     if slope == 0 and values[-60.0] < 0 and cap is None:
         yield functions.elu(alpha=float(np.round(-values[-60.0], 6)))

@@ -82,7 +82,8 @@ def _pattern(
             denominator=statistic.denominator,
             epsilon=statistic.epsilon,
         )
-        return y if shift is None and np.all(scale == 1) else affine(y, scale, shift)
+        none = shift is None and not np.ndim(scale) and scale == 1
+        return y if none else affine(y, scale, shift)
 
     return Pattern((statistic.x,), emit)
 
@@ -260,8 +261,12 @@ def _inverse(terms: Terms) -> Terms:
 
 def _normal_form(terms: Terms) -> tuple[np.ndarray, np.ndarray | None, bool]:
     """Return scale and shift of `scale * normalized + shift`, and whether the mean goes."""
-    # Of x and its mean, terms stay: a gamma of zeros scales a normalization, too.
-    left = {key: value for key, value in terms.items() if key in ("xi", "mi") or np.any(value)}
+    # What weights may be later stays: a gamma of zeros scales, a beta of zeros shifts.
+    left = {
+        key: value
+        for key, value in terms.items()
+        if np.any(value) or key in ("xi", "mi") or (key == "" and np.ndim(value))
+    }
     if not left.keys() <= {"xi", "mi", ""} or "xi" not in left:
         raise NoMatch
     scale, mean = left["xi"], left.get("mi")

@@ -68,6 +68,8 @@ class Reading:
         By node name: the operation that became the node's bias.
     factors
         By node name: what it multiplies, and the number by which it does.
+    sums
+        By node name: the layer that adds, and what it adds, each with its coefficient.
     """
 
     flat: Flat
@@ -77,6 +79,7 @@ class Reading:
     expanded: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
     factors: dict[str, tuple[Tensor, float]] = field(default_factory=dict)
+    sums: dict[str, tuple[str, list[tuple[Tensor, float]]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.constants = Constants(self.flat)
@@ -152,8 +155,26 @@ class Reading:
         return self.flat.shared[key]
 
     def read_once(self, tensor: Any) -> bool:
-        """Whether one operation alone reads a tensor."""
-        return self.uses[tensor.name] == 1
+        """Whether one operation alone reads a tensor, under whatever name it is handed on."""
+        while self.uses[tensor.name] == 1:
+            before = [x for x in tensor.op.inputs if self._is_same(x, tensor)]
+            if not before:
+                return True
+            tensor = before[0]
+        return False
+
+    def _is_same(self, one: Any, other: Any) -> bool:
+        """Whether two tensors have the same node, but for an axis of size 1."""
+        names = [self._node(x) for x in (one, other)]
+        return None not in names and names[0] == names[1]
+
+    def _node(self, tensor: Any) -> str | None:
+        value = self._values.get(tensor.name)
+        handle = value.base if isinstance(value, Rows) else value
+        if not isinstance(handle, Tensor):
+            return None
+        inner, _ = self.expanded.get(handle.name, (handle, 0))
+        return inner.name
 
     def shape(self, tensor: Any) -> Shape:
         """Return a static shape, its batch unknown.
