@@ -436,6 +436,8 @@ def test_weights_of_one_and_zero_leave_their_nodes():
     analyzer = lrpkeras.Analyzer(traced(model), "epsilon")
     x = RNG.normal(size=(2, 4)).astype("float32")
     assert_near(relevance(analyzer, x), relevance(lrpkeras.Analyzer(model, "epsilon"), x))
+    model.layers[1].gamma.assign(np.zeros(5))
+    lrpkeras.Analyzer(traced(model))
     randomized(model)
     analyzer.refresh()
     assert_near(relevance(analyzer, x), relevance(lrpkeras.Analyzer(model, "epsilon"), x))

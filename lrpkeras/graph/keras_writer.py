@@ -183,17 +183,17 @@ class _Writer:
         stack = [self.operation(layer, prefix + layer.name) for layer in kept]
         if all(isinstance(layer, layers.InputLayer) for layer in kept):
             # An empty Sequential cannot be called.
-            stack.append(layers.Identity(name=old.layers[-1].name))
+            stack.append(_idle(old.layers[-1]))
         return keras.Sequential(stack, name=name)
 
     def _functional(self, old: Any, prefix: str, name: str) -> keras.Model:
         sources = [x._keras_history.operation for x in old.inputs]
         inputs = [_again(source, source.name, {}).output for source in sources]
         outputs = walk(old, inputs, self, prefix, prefix)
-        dropped = [x.name for x in old.layers if prefix + x.name in self.edits.dropped]
+        dropped = [x for x in old.layers if prefix + x.name in self.edits.dropped]
         if dropped and any(y is x for y in outputs for x in inputs):
             # Keras 3.12 builds no model whose input is its output.
-            idle = layers.Identity(name=dropped[-1])
+            idle = _idle(dropped[-1])
             outputs = [idle(y) if any(y is x for x in inputs) else y for y in outputs]
         return keras.Model(
             keras.tree.pack_sequence_as(old._inputs_struct, inputs),
@@ -232,6 +232,11 @@ def _digest(change: Change) -> bytes:
         digest.update(f"{name}{array.shape}{array.dtype}".encode())
         digest.update(array.tobytes())
     return digest.digest()
+
+
+def _idle(dropped: Any) -> layers.Identity:
+    """Return a layer that does nothing in place of one, in the same type."""
+    return layers.Identity(name=dropped.name, dtype=dropped.dtype_policy.name)
 
 
 def _again(old: Any, path: str, config: Config) -> Any:

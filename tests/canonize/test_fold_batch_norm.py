@@ -1,6 +1,7 @@
 """`fold_batch_norm`: a plain Keras model that predicts the same with fewer normalizations."""
 
 import keras
+import linear_layers
 import numpy as np
 import pytest
 from keras import layers
@@ -225,6 +226,13 @@ def test_a_norm_alone_in_a_nested_model_folds_outside(folded, reloaded):
         new = folded(chain((6, 6, 3), layers.ReLU(), nested, layers.Conv2D(4, 3)))
         assert not norms(new)
         reloaded(new)
+
+
+def test_what_folding_leaves_empty_keeps_its_type(folded):
+    with linear_layers.float64(inputs=True):
+        nested = keras.Sequential([keras.Input((6, 6, 3)), BN()], name="nested")
+        model = chain((6, 6, 3), layers.ReLU(), nested, layers.Conv2D(4, 3))
+    folded(model)
 
 
 @float64
