@@ -476,16 +476,112 @@ def test_no_variable_changes_when_an_analyzer_is_built():
     assert count.numpy() == 0
 
 
-def test_a_scattered_update_is_a_change():
+CHANGES = {
+    "scatter": lambda v: v.scatter_nd_update([[0]], [5.0]),
+    "slice": lambda v: v[:1].assign([5.0]),
+    "in a branch": lambda v: tf.cond(v[0] > 0, lambda: v[:1].assign([5.0])[0], lambda: v[0]),
+    "by another name": lambda v: tf.raw_ops.AssignAddVariableOp(
+        resource=tf.identity(v.handle), value=tf.ones(3, tf.float64)
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_of_a_variable_that_is_read_is_refused(change):
     scale = tf.Variable([1.0, 2.0, 3.0], dtype=tf.float64)
 
-    def scattering(x):
-        scale.scatter_nd_update([[0]], [5.0])
+    def changing(x):
+        CHANGES[change](scale)
         return x * scale
 
     with pytest.raises(UnsupportedLayerError, match="changes variables that it reads"):
-        lrpkeras.Analyzer(concrete(scattering, 3))
+        lrpkeras.Analyzer(concrete(changing, 3))
     assert scale.numpy()[0] == 1
+
+
+def test_reading_is_no_change():
+    scale, count = tf.Variable([1.0, 2.0, 3.0], dtype=tf.float64), tf.Variable(0)
+
+    def reading(x):
+        tf.cond(scale[0] > 5, lambda: tf.print(scale), lambda: tf.print("", end=""))
+        count.assign_add(1)
+        return x * scale.read_value_no_copy()
+
+    x = RNG.normal(size=(2, 3))
+    assert_near(lrpkeras.Analyzer(concrete(reading, 3)).explain(x).output, x * [1, 2, 3], 1e-12)
+
+
+def test_slopes_are_weights_whatever_their_value():
+    inputs = keras.Input((4, 3))
+    x = layers.PReLU(name="each")(layers.PReLU(shared_axes=[1, 2], name="one")(inputs))
+    model = keras.Model(inputs, layers.Flatten()(x))
+    x = RNG.normal(size=(2, 4, 3)).astype("float32")
+    analyzer = lrpkeras.Analyzer(traced(model), "gradient")
+    for value in (0.0, 0.5, 2.0):
+        for variable in model.variables:
+            variable.assign(np.full(variable.shape, value))
+        analyzer.refresh()
+        assert_near(relevance(analyzer, x), relevance(lrpkeras.Analyzer(model, "gradient"), x))
+    assert [n.function.name for n in analyzer.graph if n.kind == "Activation"] == ["prelu"] * 2
+
+
+def test_none_among_outputs_is_nothing():
+    kernel = RNG.normal(size=(4, 3))
+    x = RNG.normal(size=(2, 4))
+    for function in (
+        lambda x: (None, x @ kernel),
+        lambda x: {"a": None, "y": x @ kernel},
+        lambda x: {"a": (x, x), "y": x @ kernel},
+    ):
+        analyzer = lrpkeras.Analyzer(concrete(function, 4), output=-1)
+        assert_near(analyzer.explain(x).output, x @ kernel, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("equation", "shape", "axes"),
+    [("abc,cde->abde", (5, 3, 4), "de"), ("abc,cde->abde", (5, 3, 4), "e"),
+     ("abc,cd->abd", (5, 3), "b"), ("abc,cd->adb", (3, 5), "d")],
+)  # fmt: skip
+def test_an_einsum_keeps_its_bias(equation, shape, axes, tmp_path):
+    with float64(inputs=True):
+        inputs = keras.Input((5, 8))
+        x = layers.EinsumDense(equation, shape, bias_axes=axes, activation="relu")(inputs)
+        model = randomized(keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x))))
+        assert_saved_as_kept(model, "export", tmp_path, 1e-9)
+
+
+def test_a_bias_that_widens_is_none():
+    kernel, shift = RNG.normal(size=(4, 3)), RNG.normal(size=(5, 3))
+
+    def function(x):
+        return tf.reduce_sum(tf.nn.relu(tf.einsum("bti,io->bto", x, kernel) + shift), 1)
+
+    x = RNG.normal(size=(2, 1, 4))
+    analyzer = lrpkeras.Analyzer(concrete(function, (1, 4)), "input_x_gradient")
+    assert_near(np.asarray(analyzer(x, 0)), by_tape(function, x, 0), 1e-12)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: tf.where(x > 0, x, 0.01 * x),
+        lambda x: x * tf.sigmoid(1.702 * x),
+        lambda x: tf.nn.relu(x) + 0.008 * tf.tanh(x),
+        lambda x: tf.nn.relu(x - 0.008),
+    ],
+)
+def test_half_precision_tells_functions_apart(function):
+    made = tf.function(lambda x: tf.cast(function(tf.cast(x, "bfloat16")), "float32"))
+    analyzer = lrpkeras.Analyzer(
+        made.get_concrete_function(tf.TensorSpec((None, 3))), "gradient", verify=False
+    )
+    x = np.array([[-2.0, 0.5, 3.0], [-0.25, 1.0, -7.0]], "float32")
+    got = analyzer(x, lambda y: y > -1e9).numpy()
+    with tf.GradientTape() as tape:
+        tensor = tf.constant(x)
+        tape.watch(tensor)
+        value = tf.reduce_sum(function(tensor))
+    np.testing.assert_allclose(got, tape.gradient(value, tensor), atol=4e-3)
 
 
 def test_class_numbers_beside_logits_are_left_out():

@@ -189,6 +189,7 @@ def test_a_function_that_is_spelled_out_gets_its_name(function, expected):
         lambda x: tf.sqrt(tf.maximum(x, 2.0**-23)),
         lambda x: tf.exp(2.0**-20 * tf.sigmoid(x)),
         lambda x: tf.where(x > 2.0**-13, x, 0) ** 2,
+        lambda x: tf.nn.relu(x) + tf.nn.relu(0.25 - tf.abs(x - 0.625)),
     ],
 )
 def test_what_is_nearly_a_known_function_is_not_taken_for_it(function, agrees):

@@ -60,9 +60,6 @@ class Constants:
         Refusal
             It is drawn at random, or an operation cannot be run.
         """
-        source = _unrounded(tensor)
-        if source is not tensor:
-            return self.value(source).reshape(self.at(tensor, BATCHES[0]).shape)
         one, other = (self.at(tensor, batch) for batch in BATCHES)
         if one is other or (one.shape == other.shape and np.array_equal(one, other)):
             return one
@@ -136,18 +133,8 @@ class Constants:
         if op.type.startswith(RANDOM):
             raise Refusal("it draws random numbers", "explain the model without them")
         given = [self.at(x, batch) for x in op.inputs]
-        return execute(op, [tf.constant(x, y.dtype) for x, y in zip(given, op.inputs, strict=True)])
-
-
-def _unrounded(tensor: Tensor) -> Tensor:
-    """The weight that mixed precision rounds: the graph computes with weights as they are kept."""
-    source = tensor
-    while source.op.type in ("Identity", "Reshape", "ExpandDims", "Squeeze"):
-        source = source.op.inputs[0]
-    if source.op.type != "Cast" or not source.dtype.is_floating:
-        return tensor
-    wide = source.op.inputs[0]
-    return wide if wide.dtype.is_floating and wide.dtype.size > source.dtype.size else tensor
+        pairs = zip(given, op.inputs, strict=True)
+        return execute(op, [tf.cast(x, wide(y.dtype)) for x, y in pairs])
 
 
 def _reached(flat: Flat) -> set[str]:
@@ -172,8 +159,13 @@ def _sized(op: Any, shape: tuple[int, ...]) -> np.ndarray:
     return np.array(np.prod(shape) if op.type == "Size" else shape, "int32")
 
 
+def wide(dtype: Any) -> Any:
+    """The type that constants are computed in: float32 for half precision, as weights are kept."""
+    return tf.float32 if dtype in (tf.float16, tf.bfloat16) else dtype
+
+
 def execute(op: Any, inputs: list[Any]) -> list[Any]:
-    """Run one operation of a graph on values; return its outputs.
+    """Run one operation of a graph on values, in `wide` types; return its outputs.
 
     Parameters
     ----------
@@ -204,6 +196,8 @@ def execute(op: Any, inputs: list[Any]) -> list[Any]:
 def _plain(value: Any) -> Any:
     """An attribute as the eager runtime takes it."""
     kind = value.WhichOneof("value")
+    if kind == "type":
+        return wide(tf.as_dtype(value.type)).as_datatype_enum
     if kind == "list":
         given = [item for _, items in value.list.ListFields() for item in items]
         return [_shape(item) if hasattr(item, "dim") else item for item in given]

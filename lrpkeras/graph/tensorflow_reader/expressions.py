@@ -11,13 +11,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from lrpkeras import backend
 from lrpkeras.graph import functions
 from lrpkeras.graph.draft import Tensor
 from lrpkeras.graph.functions import Function
 from lrpkeras.graph.nodes import Activation
 from lrpkeras.graph.tensorflow_reader.constants import Constants
 from lrpkeras.graph.tensorflow_reader.lowering import LOWERINGS, Rows
-from lrpkeras.graph.tensorflow_reader.naming import named, slope_below_zero
+from lrpkeras.graph.tensorflow_reader.naming import has_weights, named, slope_below_zero
 from lrpkeras.graph.tensorflow_reader.patterns import Pattern, finds
 
 Array = Any
@@ -117,6 +118,8 @@ def parametric_relu(op: Any, constants: Constants) -> Pattern | None:
     if op.type not in MERGES or sum(not constants.is_constant(x) for x in op.inputs) < 2:
         return None
     for root, cone in _roots(op, constants, weights=True):
+        if not has_weights(cone, constants):
+            continue
         slope = slope_below_zero(cone, root, constants)
         if slope is not None:
             return _activation(root, functions.prelu(), slope)
@@ -221,7 +224,7 @@ def _is_elementwise(op: Any, last: Any, constants: Constants, known: Any, weight
     if any(shape.rank is None or list(shape) != list(last.outputs[0].shape) for shape in shapes):
         return False
     fixed = [x for x in op.inputs if constants.is_constant(x)]
-    return weights or all(x.shape.num_elements() == 1 for x in fixed)
+    return weights or all(x.shape.num_elements() == 1 and constants.is_fixed(x) for x in fixed)
 
 
 @dataclass(frozen=True)
@@ -258,8 +261,12 @@ def _run(steps: Sequence[_Step], x: Array) -> tuple[Array, Array]:
     nothing = ops.zeros_like(x)
     for step in steps:
         forward, slope = STEPS[step.kind]
-        taken = [(values[a], slopes[a]) if kind == "step" else (ops.cast(a, x.dtype), nothing)
-                 for kind, a in step.arguments]  # fmt: skip
+        taken = [
+            (values[a], slopes[a])
+            if kind == "step"
+            else (backend.constant(a, dtype=x.dtype), nothing)
+            for kind, a in step.arguments
+        ]
         v, d = [value for value, _ in taken], [change for _, change in taken]
         y = forward(*v)
         if step.kind == "Cast" and step.dtype != "bool":

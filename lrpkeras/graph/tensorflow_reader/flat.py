@@ -20,7 +20,16 @@ Function = Any
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 READS = ("ReadVariableOp", "ResourceGather")
 # What may be done with a variable besides, without changing it.
-HARMLESS = (*READS, "VariableShape", "VarIsInitializedOp", "Identity")
+HARMLESS = (
+    *READS,
+    "DisableCopyOnRead",
+    "Identity",
+    "ResourceGatherNd",
+    "VarIsInitializedOp",
+    "VariableShape",
+)
+CHANGES = ("Assign", "Resource")
+CONTROL = ("If", "While", "Case", *CALLS)
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Flat:
         The variables' names by the same placeholders' names.
     changed
         The names of the variables that the function assigns to.
+    unsettled
+        Those of them that it reads, too: what it reads depends on the order.
     """
 
     graph: tf.Graph
@@ -48,6 +59,7 @@ class Flat:
     held: Mapping[str, Any]
     variables: Mapping[str, str]
     changed: frozenset[str]
+    unsettled: frozenset[str]
 
     @cached_property
     def shared(self) -> dict[Any, Any]:
@@ -86,6 +98,8 @@ def flatten(function: Function, owner: Any = None, outputs: Sequence[Any] | None
     ends = [inliner.resolved(x.name) for x in wanted]
     specs = dict(zip(given, function.inputs, strict=True))
     nodes = _Writer(inliner, held, specs, _names(function) | _paths(owner))
+    # Else a variable that is one number has no known rank.
+    nodes.definition.versions.CopyFrom(definition.versions)
     nodes.write(ends, own)
     graph = tf.Graph()
     with graph.as_default():
@@ -96,7 +110,8 @@ def flatten(function: Function, owner: Any = None, outputs: Sequence[Any] | None
         tuple(graph.get_tensor_by_name(name) for name in ends),
         nodes.held,
         nodes.variables,
-        frozenset(nodes.changed),
+        frozenset(map(nodes.variable, nodes.changed)),
+        frozenset(map(nodes.variable, nodes.changed & nodes.read)),
     )
 
 
@@ -181,7 +196,9 @@ class _Writer:
         self.definition = tf.compat.v1.GraphDef()
         self.held: dict[str, Any] = {}
         self.variables: dict[str, str] = {}
+        # Placeholders of handles.
         self.changed: set[str] = set()
+        self.read: set[str] = set()
 
     def write(self, outputs: Sequence[str], inputs: Sequence[str]) -> None:
         """Write all that the outputs need, and the inputs, needed or not."""
@@ -200,12 +217,38 @@ class _Writer:
     def _find_changes(self) -> None:
         """Note the variables that anything but a read is done with, needed or not."""
         for node in self.inliner.nodes.values():
-            if node.op in HARMLESS or node.op.startswith("LookupTable"):
+            if self._only_reads(node):
                 continue
             for reference in node.input:
-                handle = self.inliner.resolved(reference).partition(":")[0]
+                handle = self._origin(reference)
                 if getattr(self.captured.get(handle), "dtype", None) == tf.resource:
-                    self.changed.add(self._variable(handle))
+                    self.changed.add(handle)
+
+    def _origin(self, reference: str) -> str:
+        """The name of the node that a tensor comes from, handed on or not."""
+        while True:
+            name = self.inliner.resolved(reference).partition(":")[0]
+            node = self.inliner.nodes.get(name)
+            if node is None or node.op != "Identity":
+                return name
+            reference = node.input[0]
+
+    def _only_reads(self, node: Any) -> bool:
+        """Whether an operation, or the functions that it may call, changes no variable."""
+        if node.op in HARMLESS or node.op.startswith("LookupTable"):
+            return True
+        names = [value.func.name for value in node.attr.values() if value.HasField("func")]
+        names += [f.name for value in node.attr.values() for f in value.list.func]
+        bodies = [self.inliner.library[name] for name in names]
+        return bool(bodies) and all(
+            self._keeps(inner) for body in bodies for inner in body.node_def
+        )
+
+    def _keeps(self, node: Any) -> bool:
+        """Whether a step of a function changes no variable."""
+        if node.op in CONTROL:
+            return self._only_reads(node)
+        return node.op in HARMLESS or not node.op.startswith(CHANGES)
 
     def _write(self, node: Any) -> list[str]:
         """Write one node; return what it reads."""
@@ -227,7 +270,8 @@ class _Writer:
     def _handle(self, node: Any) -> str:
         return self.inliner.resolved(node.input[0]).partition(":")[0]
 
-    def _variable(self, placeholder: str) -> str:
+    def variable(self, placeholder: str) -> str:
+        """Return the name of the variable that a placeholder stands for."""
         return self.names.get(id(self.captured.get(placeholder)), placeholder)
 
     def _placeholder(self, name: str, spec: Any) -> None:
@@ -246,7 +290,8 @@ class _Writer:
         value = tf.raw_ops.ReadVariableOp(resource=self.captured[handle], dtype=dtype)
         self._placeholder(name, tf.TensorSpec(value.shape, dtype))
         self.held[name] = self.captured[handle]
-        self.variables[name] = self._variable(handle)
+        self.variables[name] = self.variable(handle)
+        self.read.add(handle)
         return self._gather(node, name) if gathers else []
 
     def _gather(self, node: Any, table: str) -> list[str]:

@@ -110,11 +110,12 @@ class FunctionSource:
         structured, tensors = self.function.structured_outputs, self.function.outputs
         if structured is not None:
             # A tape that differentiated the function has added outputs of its own.
-            tensors = tensors[: len(tf.nest.flatten(structured, expand_composites=True))]
-        if isinstance(structured, dict) and len(structured) == len(tensors):
-            names = sorted(structured)
-        else:
-            names = [f"output_{number}" for number in range(len(tensors))]
+            tensors = tensors[: len(_tensors(structured))]
+        names = [f"output_{number}" for number in range(len(tensors))]
+        if isinstance(structured, dict):
+            given = sorted(key for key, x in structured.items() if x is not None)
+            flat = not any(tf.nest.is_nested(x) for x in structured.values())
+            names = list(map(str, given)) if flat else names
         found = {n: i for i, n in enumerate(names) if tensors[i].dtype.is_floating}
         if not found:
             raise ModelError("No output of the function is of a floating type.")
@@ -135,11 +136,11 @@ class FunctionSource:
         tensors = iter([tf.constant(x) for x in arrays])
         signature = self.function.structured_input_signature
         if signature is None:
-            return list(tf.nest.flatten(self.function(*tensors)))
+            return _tensors(self.function(*tensors))
         args, kwargs = tf.nest.map_structure(
             lambda x: next(tensors) if isinstance(x, tf.TensorSpec) else x, signature
         )
-        return list(tf.nest.flatten(self.function(*args, **kwargs)))
+        return _tensors(self.function(*args, **kwargs))
 
     def _computed(self, arrays: Sequence[np.ndarray]) -> tuple[dict[str, Array], list[Array]]:
         """Run the flat graph: what each layer's scope puts out, and the outputs.
@@ -162,6 +163,11 @@ def _unoptimized() -> Any:
     return config
 
 
+def _tensors(outputs: Any) -> list[Any]:
+    """What a function returns, flat; None is nothing."""
+    return [x for x in tf.nest.flatten(outputs) if x is not None]
+
+
 def _nested(function: Any, names: list[str]) -> Any:
     """How inputs are nested when the function is called: its one argument's way, or a list.
 
@@ -173,6 +179,10 @@ def _nested(function: Any, names: list[str]) -> Any:
     if one is None or not keras.tree.is_nested(one):
         return names if len(names) > 1 else names[0]
     given = iter(names)
+    if isinstance(one, dict):
+        one = {
+            key: x for key, x in one.items() if isinstance(x, tf.TensorSpec | list | tuple | dict)
+        }
     return keras.tree.map_structure(
         lambda x: next(given) if isinstance(x, tf.TensorSpec) else None, one
     )

@@ -13,7 +13,7 @@ from lrpkeras.graph.draft import Tensor
 from lrpkeras.graph.lower_merging import merge
 from lrpkeras.graph.lower_normalization import affine
 from lrpkeras.graph.nodes import Affine, Sum
-from lrpkeras.graph.tensorflow_reader.lower_linear import shifted
+from lrpkeras.graph.tensorflow_reader.lower_bias import shifted
 from lrpkeras.graph.tensorflow_reader.lowering import Op, lowers
 
 # How a batch normalization that is spelled out divides by the deviation.

@@ -13,9 +13,8 @@ from lrpkeras.graph.convolutions import Convolution, Depthwise, Padding, Transpo
 from lrpkeras.graph.draft import Refusal, Tensor, UnknownSize
 from lrpkeras.graph.lower_convolution import same_padding, spatial
 from lrpkeras.graph.lower_merging import reshape
-from lrpkeras.graph.lower_normalization import affine
-from lrpkeras.graph.nodes import Affine, Linear, Node
-from lrpkeras.graph.operations import Dense, Einsum
+from lrpkeras.graph.nodes import Affine, Linear
+from lrpkeras.graph.operations import Dense
 from lrpkeras.graph.tensorflow_reader.lowering import Blocks, Op, Value, lowers
 
 Sizes = tuple[int, ...]
@@ -236,72 +235,6 @@ def einsum(op: Op) -> Tensor:
     """A contraction of one tensor and one constant."""
     operands = [op.either(number) for number in range(op.count)]
     return lower_operations.einsum(SimpleNamespace(subscripts=op.get("equation")), *operands)
-
-
-@lowers("BiasAdd", rowwise=True)
-def bias_add(op: Op) -> Tensor:
-    """A bias of the linear node in front, which only this reads; a shift elsewhere."""
-    bias = op.constant(1)
-    x = op.tensor(0)
-    if channels_first(op):
-        return shifted(op, x, bias.reshape((-1, *(1,) * (x.rank - 2))))
-    return shifted(op, x, bias)
-
-
-def shifted(op: Op, x: Tensor, shift: np.ndarray) -> Tensor:
-    """Return `x + shift`: as the bias of the linear node that gives `x`, if it can be.
-
-    So too as the shift of the batch normalization that gives `x`.
-    """
-    before, _ = op.reading.expanded.get(x.name, (x, 0))
-    node = x.draft.nodes.get(before.name)
-    bias = None
-    if _read_once(op, x) and not _is_plain_number(op):
-        bias = _as_bias(node, before, shift, x.rank)
-    if bias is None or node is None:
-        return affine(x, 1.0, shift)
-    layers = tuple(dict.fromkeys((*node.layers, x.draft.site.layer)))
-    x.draft.nodes[node.name] = replace(node, layers=layers, **x.draft.fields(bias))
-    op.reading.changed[node.name] = op.operation.name
-    return x
-
-
-def _as_bias(node: Node | None, x: Tensor, shift: np.ndarray, rank: int) -> dict | None:
-    """Return the field of a node that a shift behind it becomes, if it can."""
-    if isinstance(node, Linear) and node.bias is None:
-        if isinstance(node.operation, Einsum) and shift.size > 1:
-            return {"bias": shift.reshape(shift.shape[-(rank - 1) :])}
-        channel = node.operation.channel_axis
-        vector = _as_vector(shift, rank, 1 if channel == 1 else rank - 1)
-        if vector is not None and vector.size == x.shape[channel]:
-            return {"bias": vector}
-    if isinstance(node, Affine) and node.batch_norm and node.shift is None:
-        vector = _as_vector(shift, rank, node.axis % rank)
-        if vector is not None and vector.size == node.scale.size:
-            return {"shift": vector.reshape(node.scale.shape)}
-    return None
-
-
-def _read_once(op: Op, x: Tensor) -> bool:
-    tensors = [t for t in op.operation.inputs if not op.reading.constants.is_constant(t)]
-    return op.reading.read_once(tensors[0])
-
-
-def _is_plain_number(op: Op) -> bool:
-    """Whether a shift is no weight, where others are: something that a layer's output is added to.
-
-    In a frozen graph all are alike.
-    """
-    fixed = op.fixed is not None and op.reading.constants.is_fixed(op.operation.inputs[op.fixed])
-    return fixed and bool(op.reading.flat.variables)
-
-
-def _as_vector(array: np.ndarray, rank: int, channel: int) -> np.ndarray | None:
-    """Return a constant that varies along the channels alone as a vector."""
-    shape = (1,) * (rank - array.ndim) + array.shape
-    if any(n != 1 for axis, n in enumerate(shape) if axis != channel):
-        return None
-    return array.reshape(-1)
 
 
 @lowers("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")

@@ -48,7 +48,23 @@ class Statistic:
 @finds
 def normalization(op: Any, constants: Constants) -> Pattern | None:
     """Find layer, group, instance, RMS and unit normalization."""
-    if op.type not in ARITHMETIC or _goes_on(op, constants):
+    return None if _goes_on(op, constants) else _ending_at(op, constants)
+
+
+def _goes_on(op: Any, constants: Constants) -> bool:
+    """Whether constants are applied to what is normalized already: these are nodes of their own."""
+    for _ in range(LONGEST):
+        data = [_plain(x).op for x in op.inputs if not constants.is_constant(x)]
+        if len(data) != 1 or op.type not in ARITHMETIC:
+            return False
+        op = data[0]
+        if _ending_at(op, constants) is not None:
+            return True
+    return False
+
+
+def _ending_at(op: Any, constants: Constants) -> Pattern | None:
+    if op.type not in ARITHMETIC:
         return None
     root = next(_roots(op, constants), None)
     if root is None:
@@ -57,22 +73,16 @@ def normalization(op: Any, constants: Constants) -> Pattern | None:
         statistic = _statistic(root, constants)
         reader = _Expansion(statistic, constants)
         terms = reader.terms(op.outputs[0])
-        scale, shift, centre = _normal_form(terms)
+        scale, shift, centre = _normal_form(terms, reader.weighted)
     except NoMatch:
         return None
-    return _pattern(replace(statistic, **reader.floor), scale, shift, centre)
-
-
-def _goes_on(op: Any, constants: Constants) -> bool:
-    """Whether constants are applied to what is normalized already: these are nodes of their own."""
-    data = [_plain(x).op for x in op.inputs if not constants.is_constant(x)]
-    if len(data) != 1 or op.type not in ARITHMETIC:
-        return False
-    return _goes_on(data[0], constants) or normalization(data[0], constants) is not None
+    has_affine = reader.weighted or shift is not None or bool(np.ndim(scale)) or scale != 1
+    affine_of = (scale, shift) if has_affine else None
+    return _pattern(replace(statistic, **reader.floor), affine_of, centre)
 
 
 def _pattern(
-    statistic: Statistic, scale: np.ndarray, shift: np.ndarray | None, centre: bool
+    statistic: Statistic, scaled: tuple[np.ndarray, np.ndarray | None] | None, centre: bool
 ) -> Pattern:
     def emit(x: Tensor) -> Tensor:
         y = x.then(
@@ -82,8 +92,7 @@ def _pattern(
             denominator=statistic.denominator,
             epsilon=statistic.epsilon,
         )
-        none = shift is None and not np.ndim(scale) and scale == 1
-        return y if none else affine(y, scale, shift)
+        return y if scaled is None else affine(y, *scaled)
 
     return Pattern((statistic.x,), emit)
 
@@ -179,6 +188,8 @@ class _Expansion:
         self.statistic = statistic
         self.constants = constants
         self.floor: dict[str, Any] = {}
+        # Whether weights are among the constants.
+        self.weighted = False
 
     def terms(self, tensor: Any, left: int = LONGEST) -> Terms:
         """Return a tensor as a sum of terms."""
@@ -186,6 +197,7 @@ class _Expansion:
         if left == 0:
             raise NoMatch
         if self.constants.is_constant(tensor):
+            self.weighted = self.weighted or not self.constants.is_fixed(tensor)
             return {"": self.constants.value(tensor).astype("float64")}
         known = self._symbol(tensor)
         if known is not None:
@@ -259,13 +271,13 @@ def _inverse(terms: Terms) -> Terms:
     return {"i" if key else "": 1 / factor}
 
 
-def _normal_form(terms: Terms) -> tuple[np.ndarray, np.ndarray | None, bool]:
+def _normal_form(terms: Terms, weighted: bool) -> tuple[np.ndarray, np.ndarray | None, bool]:
     """Return scale and shift of `scale * normalized + shift`, and whether the mean goes."""
     # What weights may be later stays: a gamma of zeros scales, a beta of zeros shifts.
     left = {
         key: value
         for key, value in terms.items()
-        if np.any(value) or key in ("xi", "mi") or (key == "" and np.ndim(value))
+        if np.any(value) or key in ("xi", "mi") or (key == "" and (weighted or np.ndim(value)))
     }
     if not left.keys() <= {"xi", "mi", ""} or "xi" not in left:
         raise NoMatch

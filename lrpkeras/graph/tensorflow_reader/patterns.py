@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lrpkeras.graph.draft import Refusal
 from lrpkeras.graph.tensorflow_reader.constants import Constants
 
 
@@ -29,5 +30,12 @@ def finds(finder: Finder) -> Finder:
 
 def ending_at(op: Any, constants: Constants) -> Pattern | None:
     """Return the pattern that an operation ends, if it ends one."""
-    found = (finder(op, constants) for finder in FINDERS)
-    return next((pattern for pattern in found if pattern is not None), None)
+    for finder in FINDERS:
+        try:
+            pattern = finder(op, constants)
+        except Refusal:
+            # Of what cannot be computed: the operation says so itself when it is lowered.
+            continue
+        if pattern is not None:
+            return pattern
+    return None

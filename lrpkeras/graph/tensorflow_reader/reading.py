@@ -103,7 +103,7 @@ class Reading:
 
     def _refuse_changing(self) -> None:
         """Refuse variables that are assigned to and read: their value depends on the order."""
-        names = sorted(self.flat.changed & set(self.flat.variables.values()))
+        names = sorted(self.flat.unsettled)
         if names:
             listed = ", ".join(map(repr, names))
             refusal = Refusal(f"it changes variables that it reads: {listed}", "leave that out")
