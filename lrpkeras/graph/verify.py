@@ -286,10 +286,11 @@ def _difference(actual: Any, expected: Any) -> float:
     with np.errstate(invalid="ignore"):
         # An exponential may be infinite on the way to a finite value.
         gaps = np.where(actual == expected, 0.0, np.abs(actual - expected))
-    gaps = gaps.reshape(len(actual), -1).max(axis=1, initial=0.0)
-    sizes = (
-        np.abs(np.where(np.isinf(expected), 0.0, expected))
-        .reshape(len(expected), -1)
-        .max(axis=1, initial=0.0)
-    )
-    return float(np.max(gaps / np.where(sizes == 0, 1.0, sizes)))
+    sizes = _peaks(np.where(np.isinf(expected), 0.0, np.abs(expected)))
+    return float(np.max(_peaks(gaps) / np.where(sizes == 0, 1.0, sizes)))
+
+
+def _peaks(array: np.ndarray) -> np.ndarray:
+    """The largest entry of each sample."""
+    peaks: np.ndarray = array.reshape(len(array), -1).max(axis=1, initial=0.0)
+    return peaks

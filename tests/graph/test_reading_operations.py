@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from installed import KERAS
 from keras import ops
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -12,12 +13,9 @@ VARIABLE = np.array([[1.0], [-0.25]])
 KERNEL = np.random.default_rng(1).normal(size=(3, 2, 4, 6))
 
 
-INSTALLED = tuple(map(int, keras.__version__.split(".")[:2]))
-
-
 def case(name, function, shape=(2, 3), since=(0, 0)):
     """A case; `since` is the first Keras that computes it right itself."""
-    early = pytest.mark.skipif(since > INSTALLED, reason=f"Keras itself fails before {since}")
+    early = pytest.mark.skipif(since > KERAS, reason=f"Keras itself fails before {since}")
     return pytest.param(shape, function, id=name, marks=early)
 
 

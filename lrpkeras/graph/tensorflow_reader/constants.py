@@ -114,8 +114,7 @@ class Constants:
 
     def _evaluate(self, op: Any, batch: int) -> None:
         for output, value in zip(op.outputs, self._run(op, batch), strict=True):
-            array = value.numpy() if hasattr(value, "numpy") else np.asarray(value)
-            self._values[output.name, batch] = array
+            self._values[output.name, batch] = np.asarray(value)
 
     def _run(self, op: Any, batch: int) -> list[Any]:
         if op.type == "Placeholder":

@@ -255,7 +255,7 @@ class _Writer:
         if node.op == "Placeholder":
             self._placeholder(node.name, self.specs.get(node.name))
             return []
-        if node.op in READS and self._handle(node) in self.captured:
+        if node.op in READS and self._origin(node.input[0]) in self.captured:
             return self._read(node)
         inputs = [self.inliner.resolved(i) for i in node.input]
         copy = self.definition.node.add()
@@ -266,9 +266,6 @@ class _Writer:
         del copy.input[:]
         copy.input.extend(inputs)
         return inputs
-
-    def _handle(self, node: Any) -> str:
-        return self.inliner.resolved(node.input[0]).partition(":")[0]
 
     def variable(self, placeholder: str) -> str:
         """Return the name of the variable that a placeholder stands for."""
@@ -283,7 +280,7 @@ class _Writer:
 
     def _read(self, node: Any) -> list[str]:
         """Write a placeholder for a variable's value; rows are gathered from it by an own node."""
-        handle = self._handle(node)
+        handle = self._origin(node.input[0])
         gathers = node.op == "ResourceGather"
         name = f"{node.name}/ReadVariableOp" if gathers else node.name
         dtype = tf.as_dtype(node.attr["dtype"].type)

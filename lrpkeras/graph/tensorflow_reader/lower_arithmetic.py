@@ -64,14 +64,18 @@ def _taken_apart(op: Op, x: Tensor) -> list[tuple[Tensor, float]] | None:
     return terms
 
 
-def _multiplied(op: Op, x: Tensor, number: int, factor: float) -> Tensor | None:
-    """A sum of the same layer with a number as the factor of all that it adds, if it is that."""
-    tensor = op.operation.inputs[1 - number]
-    fixed = op.reading.constants.is_fixed(op.operation.inputs[number])
-    if not fixed or not op.reading.read_once(tensor):
-        return None
-    terms = _taken_apart(op, x)
-    return None if terms is None else _sum(op, [(y, factor * known) for y, known in terms])
+def _scaled_sum(op: Op, number: int, factor: float) -> Tensor | None:
+    """An input that is a sum of the same layer, its terms times a factor; None for others."""
+    once = op.reading.read_once(op.operation.inputs[number])
+    terms = _taken_apart(op, op.tensor(number)) if once else None
+    return None if terms is None else _sum(op, [(x, factor * known) for x, known in terms])
+
+
+def _as_number(op: Op, number: int) -> float | None:
+    """A constant input that is one number, and no weight: coefficients are not read again."""
+    constant = op.constant(number)
+    fixed = constant.size == 1 and op.reading.constants.is_fixed(op.operation.inputs[number])
+    return float(constant.reshape(())) if fixed else None
 
 
 @lowers("AddN")
@@ -105,24 +109,22 @@ def multiply(op: Op) -> Tensor:
     x, constant = op.tensor(1 - op.fixed), op.constant(op.fixed)
     if _normalizes(op, op.fixed, constant, x):
         return _normalized(x, constant)
-    if constant.size == 1:
-        total = _multiplied(op, x, op.fixed, float(constant.reshape(())))
-        if total is not None:
-            return total
-    y = affine(x, constant)
-    if constant.size == 1 and op.reading.constants.is_fixed(op.operation.inputs[op.fixed]):
-        op.reading.factors[y.name] = (x, float(constant.reshape(())))
-    return y
+    factor = _as_number(op, op.fixed)
+    if factor is None:
+        return affine(x, constant)
+    total = _scaled_sum(op, 1 - op.fixed, factor)
+    if total is None:
+        total = affine(x, constant)
+        op.reading.factors[total.name] = (x, factor)
+    return total
 
 
 @lowers("RealDiv", "Div", rowwise=True)
 def divide(op: Op) -> Tensor:
     """`x / c`."""
-    if op.is_constant(1) and op.constant(1).size == 1 and np.all(op.constant(1)):
-        total = _multiplied(op, op.tensor(0), 1, 1 / float(op.constant(1).reshape(())))
-        if total is not None:
-            return total
-    return lower_operations.divide(None, op.either(0), op.either(1))
+    divisor = _as_number(op, 1) if op.is_constant(1) else None
+    total = _scaled_sum(op, 0, 1 / divisor) if divisor else None
+    return lower_operations.divide(None, op.either(0), op.either(1)) if total is None else total
 
 
 def _normalizes(op: Op, number: int, constant: Any, x: Tensor) -> bool:

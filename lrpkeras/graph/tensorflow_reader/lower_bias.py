@@ -36,7 +36,7 @@ def shifted(op: Op, x: Tensor, shift: np.ndarray) -> Tensor:
     before, _ = op.reading.expanded.get(x.name, (x, 0))
     node = x.draft.nodes.get(before.name)
     bias = None
-    if _read_once(op, x) and not _is_plain_number(op):
+    if op.reading.read_once(_data(op)) and not _is_plain_number(op):
         bias = _as_bias(node, before, shift, x.rank)
         if bias is None:
             node, bias = _as_own_map(op, x, shift)
@@ -51,22 +51,18 @@ def shifted(op: Op, x: Tensor, shift: np.ndarray) -> Tensor:
 def _as_bias(node: Node | None, x: Tensor, shift: np.ndarray, rank: int) -> dict | None:
     """Return the field of a node that a shift behind it becomes, if it can."""
     if isinstance(node, Linear) and node.bias is None:
-        if isinstance(node.operation, Einsum) and shift.size > 1:
-            sizes = _within(shift, x.shape)
-            return None if sizes is None else {"bias": shift.reshape(sizes)}
         channel = node.operation.channel_axis
         vector = _as_vector(shift, rank, 1 if channel == 1 else rank - 1)
         if vector is not None and vector.size == x.shape[channel]:
             return {"bias": vector}
+        sizes = _within(shift, x.shape)
+        if isinstance(node.operation, Einsum) and shift.size > 1 and sizes is not None:
+            return {"bias": shift.reshape(sizes)}
     if isinstance(node, Affine) and node.batch_norm and node.shift is None:
         vector = _as_vector(shift, rank, node.axis % rank)
         if vector is not None and vector.size == node.scale.size:
             return {"shift": vector.reshape(node.scale.shape)}
     return None
-
-
-def _read_once(op: Op, x: Tensor) -> bool:
-    return op.reading.read_once(_data(op))
 
 
 def _data(op: Op) -> Any:
@@ -94,12 +90,10 @@ def _as_own_map(op: Op, x: Tensor, shift: np.ndarray) -> tuple[Node | None, dict
     if isinstance(node, Route) and isinstance(node.move, Reshape) and tensor.op.type == "Reshape":
         node = x.draft.nodes[node.inputs[0]]
         tensor = tensor.op.inputs[0]
-    own = isinstance(node, Linear) and isinstance(node.operation, Dense) and node.bias is None
-    sizes, own = _within(shift, x.shape), own and x.draft.site.layer in node.layers
-    inner, outer = _known(node.shape), _known(x.shape)
-    if not own or not op.reading.read_once(tensor):
-        return None, None
-    if sizes is None or inner is None or outer is None:
+    product = isinstance(node, Linear) and isinstance(node.operation, Dense) and node.bias is None
+    own = x.draft.site.layer in node.layers and op.reading.read_once(tensor)
+    sizes, inner, outer = _within(shift, x.shape), _known(node.shape), _known(x.shape)
+    if not (product and own) or sizes is None or inner is None or outer is None:
         return None, None
     return node, {"bias": np.broadcast_to(shift.reshape(sizes), outer).reshape(inner)}
 

@@ -99,9 +99,13 @@ def _of_lower_rank(op: Op, x: Tensor, operation: Spatial, kernel: np.ndarray) ->
         return x.then(Linear, operation=operation, kernel=kernel)
     kernel = op.reading.once(("squeezed", id(kernel)), lambda: np.squeeze(kernel, place))
     y = before.then(Linear, operation=_without(operation, place), kernel=kernel)
-    shape = (*y.shape[1:axis], 1, *y.shape[axis:])
-    wide = reshape(y, shape, "expand")
-    op.reading.expanded[wide.name] = (y, axis)
+    return widened(op, y, axis)
+
+
+def widened(op: Op, x: Tensor, axis: int) -> Tensor:
+    """Put an axis of size 1 in, and remember the tensor without it."""
+    wide = reshape(x, (*x.shape[1:axis], 1, *x.shape[axis:]), "expand")
+    op.reading.expanded[wide.name] = (x, axis)
     return wide
 
 
@@ -120,19 +124,20 @@ def _without(operation: Any, place: int) -> Any:
         return replace(
             operation,
             convolution=_without(operation.convolution, place),
-            spatial=_drop(operation.spatial, place),
-            grow=_drop(operation.grow, place),
+            spatial=dropped(operation.spatial, place),
+            grow=dropped(operation.grow, place),
         )
     padding = operation.padding
     return replace(
         operation,
-        strides=_drop(operation.strides, place),
-        padding=padding if isinstance(padding, str) else _drop(padding, place),
-        dilation=_drop(operation.dilation, place),
+        strides=dropped(operation.strides, place),
+        padding=padding if isinstance(padding, str) else dropped(padding, place),
+        dilation=dropped(operation.dilation, place),
     )
 
 
-def _drop(values: tuple, place: int) -> tuple:
+def dropped(values: tuple, place: int) -> tuple:
+    """The values without one of them."""
     return (*values[:place], *values[place + 1 :])
 
 

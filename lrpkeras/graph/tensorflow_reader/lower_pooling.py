@@ -5,10 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from lrpkeras.graph.draft import Refusal, Tensor
-from lrpkeras.graph.lower_merging import reshape
 from lrpkeras.graph.lower_pooling import windows
 from lrpkeras.graph.nodes import AveragePool, MaxPool
-from lrpkeras.graph.tensorflow_reader.lower_linear import channels_first, inner
+from lrpkeras.graph.tensorflow_reader.lower_linear import channels_first, dropped, inner, widened
 from lrpkeras.graph.tensorflow_reader.lowering import Op, lowers
 
 
@@ -39,9 +38,5 @@ def _of_lower_rank(op: Op, x: Tensor, kind: type, layer: SimpleNamespace) -> Ten
     if before is None or not 0 <= place < rank or layer.pool_size[place] != 1:
         return windows(kind, layer, x)
     for name in ("pool_size", "strides"):
-        values = getattr(layer, name)
-        setattr(layer, name, (*values[:place], *values[place + 1 :]))
-    y = windows(kind, layer, before)
-    wide = reshape(y, (*y.shape[1:axis], 1, *y.shape[axis:]), "expand")
-    op.reading.expanded[wide.name] = (y, axis)
-    return wide
+        setattr(layer, name, dropped(getattr(layer, name), place))
+    return widened(op, windows(kind, layer, before), axis)

@@ -46,19 +46,19 @@ def named(cone: Sequence[Any], root: Any, constants: Constants) -> Function | No
     weights = any(not constants.is_fixed(x) for x in _constants(cone, constants))
     if not root.dtype.is_floating or not cone[-1].outputs[0].dtype.is_floating or weights:
         return None
-    numbers = _numbers(cone, constants)
-    x = _grid(root.dtype.name)
+    dtype, numbers = root.dtype.name, _numbers(cone, constants)
+    x = _grid(dtype)
     got = _evaluate(cone, root, constants, x)
-    near = _near(numbers, root.dtype.name)
+    alike = [f for f, values in _candidates(x, got, numbers, dtype) if _same(got, values, x, dtype)]
+    if not alike:
+        return None
+    near = _near(numbers, dtype)
     bends = _evaluate(cone, root, constants, near)
-    for function, values in _candidates(x, got, numbers, root.dtype.name):
-        if _same(got, values, x, root.dtype.name):
-            expected = _at(function, near, root.dtype.name)
-            # Beside a bend the rounding of the number where it lies cancels.
-            bound = (1e-4, 1e-6) if root.dtype.name in ROUNDING else (1e-2, 1e-3)
-            if np.allclose(bends, expected, *bound, equal_nan=True):
-                return function
-    return None
+    # Beside a bend the rounding of the number where it lies cancels.
+    bound = (1e-4, 1e-6) if dtype in ROUNDING else (1e-2, 1e-3)
+    return next(
+        (f for f in alike if np.allclose(bends, _at(f, near, dtype), *bound, equal_nan=True)), None
+    )
 
 
 def _candidates(
@@ -89,29 +89,22 @@ def slope_below_zero(cone: Sequence[Any], root: Any, constants: Constants) -> np
         return None
     weights = [x for x in _constants(cone, constants) if not constants.is_fixed(x)]
     rng = np.random.default_rng(0)
-    for _ in range(2 if weights else 1):
-        drawn = {x.name: rng.normal(0, 2, constants.value(x).shape) for x in weights}
-        if _slope(cone, root, constants, drawn) is None:
-            return None
-    return _slope(cone, root, constants, {})
+    draws = [
+        {x.name: rng.normal(0, 2, constants.value(x).shape) for x in weights}
+        for _ in range(2 if weights else 1)
+    ]
 
+    def at(x: float, drawn: Mapping[str, np.ndarray]) -> np.ndarray:
+        return _evaluate(cone, root, constants, np.full((1,) * rank, x), drawn)
 
-def _slope(
-    cone: Sequence[Any], root: Any, constants: Constants, drawn: Mapping[str, np.ndarray]
-) -> np.ndarray | None:
-    numbers = (1.0, 0.0, *2.0 ** np.arange(-10, 12))
-    shape = (1,) * root.shape.rank
-    above = [_evaluate(cone, root, constants, np.full(shape, x), drawn) for x in numbers]
-    below = [_evaluate(cone, root, constants, np.full(shape, -x), drawn) for x in numbers]
-    slope = -below[0]
+    sizes = 2.0 ** np.arange(-10, 12)
     tolerance, _ = ROUNDING.get(root.dtype.name, COARSE)
-    pairs = zip(numbers, above, below, strict=True)
-    if all(
-        np.allclose(up, x, tolerance, 0) and np.allclose(down, -x * slope, tolerance, 0)
-        for x, up, down in pairs
-    ):
-        return slope.reshape(slope.shape[1:])
-    return None
+    for drawn in draws:
+        slope = -at(-1.0, drawn)
+        lines = ((x, x if x > 0 else x * slope) for x in (0.0, *sizes, *-sizes))
+        if not all(np.allclose(at(x, drawn), y, tolerance, 0) for x, y in lines):
+            return None
+    return -at(-1.0, {})[0]
 
 
 def _evaluate(
