@@ -18,8 +18,8 @@ class Function:
 
     `gate` says that it stays in [0, 1] and rises, as a sigmoid does; `closes` that it is zero for
     x <= 0, as a ReLU is; `keeps_sign` that f(x) >= 0 for x >= 0; `homogeneous` that f(x) = f'(x) x,
-    so that a ratio R / f(x) becomes R / x without a division. `head` marks what may be stripped off
-    the end of a classifier.
+    so that a ratio R / f(x) becomes R / x without a division; `steps` that f'(x) is 1 for x > 0
+    and 0 elsewhere. `head` marks what may be stripped off the end of a classifier.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Function:
     head: bool = False
     elementwise: bool = True
     homogeneous: bool = False
+    steps: bool = False
 
 
 def _one(x: Array) -> Array:
@@ -69,6 +70,7 @@ def relu(
         closes=closes,
         keeps_sign=threshold <= 0 or negative_slope <= 0,
         homogeneous=max_value is None and threshold == 0,
+        steps=plain,
     )
 
 

@@ -96,7 +96,11 @@ class Linear(Node):
 
     def add_bias(self, z: Array, parameters: Parameters) -> Array:
         """Return `z + bias`."""
-        return z + self.aligned_bias(parameters["bias"]) if self.bias is not None else z
+        if self.bias is None:
+            return z
+        if self.bias.ndim == 1 and self.operation.channel_axis == -1:
+            return backend.add_bias(z, parameters["bias"])
+        return z + self.aligned_bias(parameters["bias"])
 
     def aligned_bias(self, bias: Array) -> Array:
         """Return a bias array shaped to broadcast over the output."""
@@ -190,8 +194,11 @@ class Gate(Activation):
         return inputs[0] * self.derivative(inputs, parameters)
 
     def derivative(self, inputs: tuple[Array, ...], parameters: Parameters) -> Array:
-        x = inputs[0]
-        return ops.cast(x * parameters["scale"] + parameters["shift"] > 0, x.dtype)
+        return ops.cast(self.opens(inputs, parameters) > 0, inputs[0].dtype)
+
+    def opens(self, inputs: tuple[Array, ...], parameters: Parameters) -> Array:
+        """Return `scale x + shift`, which is positive where the gate is open."""
+        return inputs[0] * parameters["scale"] + parameters["shift"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

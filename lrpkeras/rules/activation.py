@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from keras import ops
 
+from lrpkeras import backend
 from lrpkeras.graph.nodes import Activation, Gate, Node, Threshold
 from lrpkeras.rules.linear import signed, stabilize
 from lrpkeras.rules.relevance import Relevance
@@ -29,7 +30,7 @@ class Pass(Rule):
         if not relevance.is_ratio:
             return (relevance,)
         if isinstance(node, Gate) or node.function.homogeneous:
-            return (relevance.with_array(relevance.array * node.derivative(inputs, prepared)),)
+            return (relevance.with_array(times_slope(node, prepared, inputs, relevance.array)),)
         return (Relevance(relevance.absolute(output)),)
 
     def vanishing(self, node: Activation, output: Vanishing) -> Vanishing:
@@ -62,6 +63,17 @@ class Guided(Rule):
         node, prepared, inputs, _ = state
         passed = node.derivative(inputs, prepared) * _positive(node, prepared, relevance)
         return {"design": relevance * (1 - passed)}
+
+
+def times_slope(
+    node: Activation, prepared: Prepared, inputs: tuple[Array, ...], array: Array
+) -> Array:
+    """Return `f'(x) array`, the array of shape `(k, batch, ...)`."""
+    if isinstance(node, Gate):
+        return backend.where_positive(node.opens(inputs, prepared), array)
+    if node.function.steps:
+        return backend.where_positive(inputs[0], array)
+    return array * node.derivative(inputs, prepared)
 
 
 def _positive(node: Activation, prepared: Prepared, relevance: Array) -> Array:

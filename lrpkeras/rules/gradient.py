@@ -25,6 +25,7 @@ from lrpkeras.graph.nodes import (
     Route,
     Sum,
 )
+from lrpkeras.rules.activation import times_slope
 from lrpkeras.rules.linear import adjoint
 from lrpkeras.rules.merge import InputWinner, MoveAdjoint
 from lrpkeras.rules.pooling import PoolWinner, average_adjoint
@@ -116,7 +117,7 @@ def _linear(state: Any, relevance: Relevance) -> tuple[Relevance, ...]:
 
 def _activation(state: Any, relevance: Relevance) -> tuple[Relevance, ...]:
     node, prepared, inputs = state[:3]
-    return (Relevance(relevance.array * node.derivative(inputs, prepared)),)
+    return (Relevance(times_slope(node, prepared, inputs, relevance.array)),)
 
 
 def _max_pool(state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:

@@ -37,8 +37,16 @@ class Term:
         nor a product with it can be represented.
         """
         if relevance.is_ratio:
-            return relevance.array * ops.divide_no_nan(self.weight * z, self.whole)
-        return relevance.array * (self.weight * inverse(self.whole))
+            return backend.fused(_shared_ratio, relevance.array, z, self.whole, self.weight)
+        return backend.fused(_shared, relevance.array, self.whole, self.weight)
+
+
+def _shared_ratio(ratio: Array, z: Array, whole: Array, weight: Array | float) -> Array:
+    return ratio * ops.divide_no_nan(weight * z, whole)
+
+
+def _shared(array: Array, whole: Array, weight: Array | float) -> Array:
+    return array * (weight * inverse(whole))
 
 
 @dataclass(frozen=True)

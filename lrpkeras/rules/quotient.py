@@ -131,8 +131,13 @@ class Epsilon(Quotient):
         own = type(self).whole is not Epsilon.whole
         if own or not relevance.is_ratio or self.bias != "absorb":
             return super().propagate(state, relevance)
-        # z / (z + epsilon sign z) without a sign: R / z arrives, no digit is lost where z is tiny.
-        size = ops.absolute(state.z)
-        kept = size / (size + backend.constant(self.epsilon, dtype=size.dtype))
-        ratio = adjoint(state.node, relevance.array * kept, state.terms[0].kernel, state.x)
+        epsilon = backend.constant(self.epsilon, dtype=state.z.dtype)
+        kept = backend.fused(_kept, relevance.array, state.z, epsilon)
+        ratio = adjoint(state.node, kept, state.terms[0].kernel, state.x)
         return (Relevance(ratio, "ratio"),)
+
+
+def _kept(ratio: Array, z: Array, epsilon: Array) -> Array:
+    """Return `ratio z / (z + epsilon sign z)`: without a sign, no digit is lost where z is tiny."""
+    size = ops.absolute(z)
+    return ratio * (size / (size + epsilon))

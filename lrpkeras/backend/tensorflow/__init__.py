@@ -6,16 +6,26 @@ unknown while tracing. An adjoint is the transposed linear map, for all x and s
 """
 
 from lrpkeras.backend.tensorflow.arrays import (
+    add_bias,
     assign,
     constant,
     is_tensor,
     merge_leading,
+    select,
     shape,
     split_leading,
     to_numpy,
     variable,
+    where_positive,
 )
-from lrpkeras.backend.tensorflow.compiling import Compiled, Spec, compile, concrete, trace_count
+from lrpkeras.backend.tensorflow.compiling import (
+    Compiled,
+    Spec,
+    compile,
+    concrete,
+    fused,
+    trace_count,
+)
 from lrpkeras.backend.tensorflow.convolution import convolve, convolve_adjoint
 from lrpkeras.backend.tensorflow.data import batches, count, is_dataset
 from lrpkeras.backend.tensorflow.depthwise import depthwise, depthwise_adjoint
@@ -38,6 +48,7 @@ from lrpkeras.backend.tensorflow.ties import max_pool_ties_adjoint, max_pool_tie
 __all__ = [
     "Compiled",
     "Spec",
+    "add_bias",
     "assign",
     "average_pool",
     "average_pool_adjoint",
@@ -52,6 +63,7 @@ __all__ = [
     "depthwise",
     "depthwise_adjoint",
     "einsum",
+    "fused",
     "is_dataset",
     "is_tensor",
     "local_response_normalization",
@@ -65,9 +77,11 @@ __all__ = [
     "resample",
     "resample_adjoint",
     "resizing_matrix",
+    "select",
     "shape",
     "split_leading",
     "to_numpy",
     "trace_count",
     "variable",
+    "where_positive",
 ]

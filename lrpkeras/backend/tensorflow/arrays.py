@@ -13,6 +13,30 @@ Size: TypeAlias = Any  # an int where it is known while tracing, else a scalar i
 Sizes: TypeAlias = tuple[Size, ...]
 
 
+def add_bias(x: Tensor, bias: Tensor) -> Tensor:
+    """`(..., channels) + (channels,)`: the form that TensorFlow fuses into a convolution."""
+    return tf.nn.bias_add(x, bias)
+
+
+def where_positive(x: Tensor, array: Tensor) -> Tensor:
+    """Return `array`, `(k, *x.shape)`, where `x` is positive, and zero elsewhere.
+
+    For one target that is the adjoint of a ReLU, which passes over memory once.
+    """
+    if array.shape[0] != 1:
+        return array * tf.cast(x > 0, array.dtype)
+    one = tf.raw_ops.ReluGrad(gradients=tf.squeeze(array, [0]), features=x)
+    return tf.expand_dims(one, 0)
+
+
+def select(condition: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Return `one` where a condition holds, else `other`: both `(k, *condition.shape)`."""
+    if one.shape[0] != 1:
+        return tf.where(condition, one, other)
+    # Of equal shapes: where a select broadcasts, it takes several times as long.
+    return tf.expand_dims(tf.where(condition, tf.squeeze(one, [0]), tf.squeeze(other, [0])), 0)
+
+
 def shape(x: Tensor) -> Sizes:
     """Return the sizes of `x`: ints where known while tracing, scalar int32 tensors elsewhere."""
     x = tf.convert_to_tensor(x)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import keras
@@ -15,6 +17,10 @@ from lrpkeras.backend.tensorflow.arrays import Tensor, constant
 
 # Whether what is being traced is for XLA: some of its kernels break ties differently.
 traced_for_xla: ContextVar[bool] = ContextVar("traced_for_xla", default=False)
+# Whether elementwise runs within what is being traced become compiled islands.
+_fuses: ContextVar[bool] = ContextVar("_fuses", default=False)
+# Entries of one sample from which an island pays: a launch costs as much as passes over 2^14.
+LARGE = 2**14
 
 
 @dataclass(frozen=True)
@@ -61,11 +67,41 @@ class Compiled:
 
     def _trace(self, *arguments: Any) -> Any:
         self.trace_count += 1
-        token = traced_for_xla.set(self.jit_compile)
+        tokens = traced_for_xla.set(self.jit_compile), _fuses.set(not self.jit_compile)
         try:
             return self._function(*arguments)
         finally:
-            traced_for_xla.reset(token)
+            traced_for_xla.reset(tokens[0])
+            _fuses.reset(tokens[1])
+
+
+def fused(function: Callable, *arrays: Any) -> Any:
+    """Return `function(*arrays)`, of an elementwise function, in one pass over memory if it pays.
+
+    TensorFlow runs one operation after another, each over all entries. Where large arrays are
+    traced for a CPU, XLA compiles the function alone to one loop; convolutions stay with oneDNN,
+    which XLA's do not match.
+
+    Parameters
+    ----------
+    function
+        A function of a module, of arrays alone: it is compiled once for each kind of array.
+    """
+    sizes = [_entries(array) for array in arrays]
+    if not _fuses.get() or max(sizes) < LARGE:
+        return function(*arrays)
+    return _island(function)(*arrays)
+
+
+@cache
+def _island(function: Callable) -> Any:
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def _entries(array: Any) -> int:
+    """How many entries an array has, counting an unknown size as one."""
+    shape = getattr(array, "shape", ())
+    return math.prod(n for n in shape if n is not None)
 
 
 def compile(
