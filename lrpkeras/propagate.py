@@ -6,6 +6,7 @@ target is computed once for all k.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ from lrpkeras import backend
 from lrpkeras.errors import ModelError
 from lrpkeras.graph.blocks import Block, Edge, blocks
 from lrpkeras.graph.graph import Graph
-from lrpkeras.graph.nodes import Input, Node, Sum
+from lrpkeras.graph.nodes import Activation, Input, Linear, Node, Sum
 from lrpkeras.graph.structure import structure
 from lrpkeras.rules import Relative, Relevance, Rule, Vanishing
 from lrpkeras.rules.relevance import added, per_sample, settled
@@ -28,7 +29,7 @@ Observer = Callable[[Node, Rule | None, Any, Relevance, Sequence[Relevance | Non
 
 @dataclass(frozen=True)
 class Forward:
-    """The forward pass at one input: every node's value, and the state of every rule."""
+    """The forward pass at one input: every node's value, and states of rules that came with it."""
 
     values: Mapping[str, Array]
     states: Mapping[str, Any]
@@ -87,10 +88,14 @@ class Program:
         self.rules = dict(rules)
         self.reached = _reached(graph, self.rules)
         self._start = Vanishing(vanishes)
-        self.graph = _with_closed(graph, self.rules, self.reached, self._start)
+        self.graph = self._with_facts(graph)
         self.edges = _edges(self.graph, self.rules, self.reached)
         self.blocks = _residual_blocks(self.graph, self.rules, self.edges)
         self.prepared = self._hold(prepare(self.graph, self.rules, self.reached))
+
+    def _with_facts(self, graph: Graph) -> Graph:
+        """Add what is known by the rules."""
+        return _rectified(_with_closed(graph, self.rules, self.reached, self._start))
 
     def _hold(self, arrays: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[str, Array]]:
         """Make a variable for every distinct array."""
@@ -111,7 +116,7 @@ class Program:
                 "The model's structure, or its layers' names, are not what they were when the "
                 "analyzer was built: build it anew."
             )
-        fresh = _with_closed(graph, self.rules, self.reached, self._start)
+        fresh = self._with_facts(graph)
         assigned: dict[int, Array] = {}
         for name, group in prepare(fresh, self.rules, self.reached).items():
             for key, array in group.items():
@@ -125,7 +130,7 @@ class Program:
         self.graph = fresh
 
     def forward(self, inputs: Sequence[Array]) -> Forward:
-        """Run the model, and all parts of the rules that do not depend on the target."""
+        """Run the model, and what rules share with it."""
         values: dict[str, Array] = dict(zip(self.graph.inputs, inputs, strict=True))
         states: dict[str, Any] = {}
         for node in self.graph:
@@ -135,10 +140,32 @@ class Program:
             prepared = self.prepared[node.name]
             if node.name in self.reached:
                 rule = self.rules[node.name]
-                values[node.name], states[node.name] = rule.evaluate(node, prepared, read)
+                value, states[node.name] = rule.evaluate(node, prepared, read)
             else:
-                values[node.name] = node.compute(read, prepared)
+                value = node.compute(read, prepared)
+            values[node.name] = node.held(value)
         return Forward(values, states)
+
+    def state(self, forward: Forward, name: str, after: Array | None = None) -> Any:
+        """Return what a node's rule needs on the way back and does not depend on the target.
+
+        Parameters
+        ----------
+        forward
+            From `forward`.
+        name
+            The node's.
+        after
+            What must be there first: what is computed late need not be held in memory early.
+        """
+        if forward.states[name] is not None:
+            return forward.states[name]
+        node = self.graph[name]
+        inputs = tuple(forward.values[read] for read in node.inputs)
+        if after is not None:
+            inputs = tuple(backend.after(x, after) for x in inputs)
+        output = forward.values[name]
+        return self.rules[name].linearize(node, self.prepared[name], inputs, output)
 
     def backward(
         self,
@@ -185,7 +212,7 @@ class Program:
                 arrived[node.name] = settled(relevance, value, start.absolute(values[output]))
             if isinstance(node, Input):
                 continue
-            rule, state = self.rules[node.name], forward.states[node.name]
+            rule, state = self.rules[node.name], self.state(forward, node.name, relevance.source)
             back = _propagated(rule, state, relevance)
             if observe is not None:
                 observe(node, rule, state, relevance, back)
@@ -202,7 +229,7 @@ class Program:
 
 def _propagated(rule: Rule, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
     """Send relevance through a rule; the scale, of which it need not know, goes beside it."""
-    back = rule.propagate(state, replace(relevance, log_scale=None))
+    back = rule.propagate(state, relevance.unscaled())
     return tuple(None if part is None else part.scaled(relevance.log_scale) for part in back)
 
 
@@ -291,4 +318,23 @@ def _with_closed(
         back = rules[node.name].vanishing(nodes[node.name], output)
         for name in node.inputs[: node.receives]:
             known.setdefault(name, []).append(back)
+    return replace(graph, nodes=nodes)
+
+
+def _rectified(graph: Graph) -> Graph:
+    """Return the graph in which what only a ReLU reads is rectified where it is computed.
+
+    One array instead of two is then held for the way back, and the backend fuses the ReLU into the
+    convolution.
+    """
+    readers = Counter(name for node in graph for name in node.inputs)
+    nodes = dict(graph.nodes)
+    for node in graph:
+        if not (isinstance(node, Activation) and node.function.steps):
+            continue
+        source = nodes[node.inputs[0]]
+        read_elsewhere = readers[source.name] > 1 or source.name in graph.outputs
+        if isinstance(source, Linear | Sum) and source.facts.closed and not read_elsewhere:
+            nodes[source.name] = replace(source, facts=replace(source.facts, rectified=True))
+            nodes[node.name] = replace(node, facts=replace(node.facts, signed=False))
     return replace(graph, nodes=nodes)

@@ -37,7 +37,7 @@ class _Walk:
         node, value = self.program.graph[name], self.forward.values[name]
         if name not in self.forward.states or name not in self.program.rules:
             return ops.ones_like(value)
-        whole = self.program.rules[name].denominator(self.forward.states[name])
+        whole = self.program.rules[name].denominator(self.program.state(self.forward, name))
         if whole is not None:
             return _sign(whole)
         carried = self._carried(node)

@@ -104,5 +104,5 @@ class Graph:
         for node in self:
             if node.name not in computed and not isinstance(node, Input):
                 read = tuple(computed[name] for name in node.inputs)
-                computed[node.name] = node.compute(read, node.parameters)
+                computed[node.name] = node.held(node.compute(read, node.parameters))
         return computed

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from keras import ops
 
 from lrpkeras.graph.moves import Shape
 
@@ -27,6 +28,9 @@ class Facts:
     closed
         Relevance at the output is zero wherever the output is not positive: a ReLU follows, and
         the rules above it give nothing to what is zero.
+    rectified
+        Moreover, nothing but that ReLU reads the output: what is computed is `max(z, 0)`, at which
+        every rule gives what it gives at z.
     gates
         For a product: which inputs come from a sigmoid-like function.
     input_shapes
@@ -39,6 +43,7 @@ class Facts:
     non_negative: bool = False
     signed: bool = True
     closed: bool = False
+    rectified: bool = False
     gates: tuple[bool, ...] = ()
     input_shapes: tuple[Shape, ...] = ()
     upstream: tuple[Node, ...] | None = None
@@ -83,6 +88,10 @@ class Node:
     def compute(self, inputs: tuple[Array, ...], parameters: Parameters) -> Array:
         """Return the node's output."""
         raise NotImplementedError
+
+    def held(self, value: Array) -> Array:
+        """Return a computed output as it is held: rectified, where the facts say so."""
+        return ops.relu(value) if self.facts.rectified else value
 
     def noted(self, note: str) -> Self:
         """Return this node with one more note for the summary."""

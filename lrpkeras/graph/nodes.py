@@ -169,6 +169,8 @@ class Activation(Node):
         return {} if self.slope is None else {"slope": self.slope}
 
     def compute(self, inputs: tuple[Array, ...], parameters: Parameters) -> Array:
+        if self.function.steps and not self.facts.signed:
+            return inputs[0]
         return self.function.apply(inputs[0], *parameters.values())
 
     def derivative(self, inputs: tuple[Array, ...], parameters: Parameters) -> Array:
@@ -194,11 +196,8 @@ class Gate(Activation):
         return inputs[0] * self.derivative(inputs, parameters)
 
     def derivative(self, inputs: tuple[Array, ...], parameters: Parameters) -> Array:
-        return ops.cast(self.opens(inputs, parameters) > 0, inputs[0].dtype)
-
-    def opens(self, inputs: tuple[Array, ...], parameters: Parameters) -> Array:
-        """Return `scale x + shift`, which is positive where the gate is open."""
-        return inputs[0] * parameters["scale"] + parameters["shift"]
+        x = inputs[0]
+        return ops.cast(x * parameters["scale"] + parameters["shift"] > 0, x.dtype)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

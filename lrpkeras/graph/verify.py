@@ -71,7 +71,8 @@ def verify(
     shaken = cache(lambda: [_shaken(graph, inputs, seed) for seed in range(SHAKES)])
     worst = 0.0
     for layer, name in _compared(graph, expected):
-        difference = _difference(_shown(graph, layer, values[name]), expected[layer])
+        shown = _shown(graph, layer, values[name])
+        difference = _difference(shown, graph[name].held(expected[layer]))
         if not difference <= tolerance:
             # Of the plain graph, never of what is under test: a mistake is no rounding.
             others = (precisely(), *shaken())

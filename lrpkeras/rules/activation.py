@@ -30,8 +30,8 @@ class Pass(Rule):
         if not relevance.is_ratio:
             return (relevance,)
         if isinstance(node, Gate) or node.function.homogeneous:
-            return (relevance.with_array(times_slope(node, prepared, inputs, relevance.array)),)
-        return (Relevance(relevance.absolute(output)),)
+            return (times_slope(node, prepared, inputs, relevance),)
+        return (relevance.multiplied(output),)
 
     def vanishing(self, node: Activation, output: Vanishing) -> Vanishing:
         if isinstance(node, Gate):
@@ -66,14 +66,22 @@ class Guided(Rule):
 
 
 def times_slope(
-    node: Activation, prepared: Prepared, inputs: tuple[Array, ...], array: Array
-) -> Array:
-    """Return `f'(x) array`, the array of shape `(k, batch, ...)`."""
+    node: Activation, prepared: Prepared, inputs: tuple[Array, ...], relevance: Relevance
+) -> Relevance:
+    """Return `f'(x)` times the array of relevance, in the same form."""
     if isinstance(node, Gate):
-        return backend.where_positive(node.opens(inputs, prepared), array)
+        return relevance.then(_where_open, inputs[0], prepared["scale"], prepared["shift"])
     if node.function.steps:
-        return backend.where_positive(inputs[0], array)
-    return array * node.derivative(inputs, prepared)
+        return relevance.then(_where_positive, inputs[0])
+    return relevance.with_array(relevance.array * node.derivative(inputs, prepared))
+
+
+def _where_positive(array: Array, x: Array) -> Array:
+    return backend.where_positive(x, array)
+
+
+def _where_open(array: Array, x: Array, scale: Array, shift: Array) -> Array:
+    return backend.where_positive(x * scale + shift, array)
 
 
 def _positive(node: Activation, prepared: Prepared, relevance: Array) -> Array:

@@ -117,7 +117,7 @@ def _linear(state: Any, relevance: Relevance) -> tuple[Relevance, ...]:
 
 def _activation(state: Any, relevance: Relevance) -> tuple[Relevance, ...]:
     node, prepared, inputs = state[:3]
-    return (Relevance(times_slope(node, prepared, inputs, relevance.array)),)
+    return (times_slope(node, prepared, inputs, relevance),)
 
 
 def _max_pool(state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:

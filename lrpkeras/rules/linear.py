@@ -37,8 +37,8 @@ class Term:
         nor a product with it can be represented.
         """
         if relevance.is_ratio:
-            return backend.fused(_shared_ratio, relevance.array, z, self.whole, self.weight)
-        return backend.fused(_shared, relevance.array, self.whole, self.weight)
+            return relevance.then(_shared_ratio, z, self.whole, self.weight).array
+        return relevance.then(_shared, self.whole, self.weight).array
 
 
 def _shared_ratio(ratio: Array, z: Array, whole: Array, weight: Array | float) -> Array:

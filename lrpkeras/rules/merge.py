@@ -68,31 +68,33 @@ class SumShare(Rule):
 
     def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
         node, inputs, z = state
+        terms = node.terms(inputs)
+        if len(terms) == 2 and 0 < self.delta <= 1:
+            return self._of_two(node, terms, z, relevance)
         ratio = relevance.array if relevance.is_ratio else relevance.array * inverse(z)
         if not self.delta:
             return tuple(Relevance(_times(c, ratio), "ratio") for c in node.coefficients)
-        terms = node.terms(inputs)
-        if len(terms) == 2 and self.delta <= 1:
-            return self._of_two(node, terms, z, ratio, relevance)
         cancelled, magnitude = self._cancelled(terms, z)
         by_size = relevance.absolute(z) * inverse(magnitude)
         return tuple(
             Relevance(
-                backend.select(cancelled, by_size * c * ops.sign(term), _times(c, ratio)), "ratio"
+                backend.select(cancelled, by_size * c * ops.sign(term), _times(c, ratio)),
+                "ratio",
             )
             for c, term in zip(node.coefficients, terms, strict=True)
         )
 
     def _of_two(
-        self, node: Sum, terms: list[Array], z: Array, ratio: Array, relevance: Relevance
+        self, node: Sum, terms: list[Array], z: Array, relevance: Relevance
     ) -> tuple[Relevance, ...]:
-        """The same for two terms a and b, in fewer steps.
+        """The same for two terms a and b, from a and z alone.
 
-        `|a| + |b|` is the larger of `|a + b|` and `|a - b|`; where the terms cancel, they have
-        opposite signs, so that it is the latter, and `|a| / |a - b| = a / (a - b)`.
+        `|a| + |b|` is the larger of `|z|` and `|a - b|`; where the terms cancel, they have opposite
+        signs, so that it is the latter, and `|a| / |a - b| = a / (a - b)`.
         """
         delta = backend.constant(self.delta, dtype=z.dtype)
-        shares = backend.fused(_shares_of_two, *terms, z, ratio, relevance.absolute(z), delta)
+        shares_of = _shares_of_two_from_ratio if relevance.is_ratio else _shares_of_two
+        shares = relevance.through(shares_of, terms[0], z, delta)
         pairs = zip(node.coefficients, shares, strict=True)
         return tuple(Relevance(_times(c, share), "ratio") for c, share in pairs)
 
@@ -106,11 +108,21 @@ class SumShare(Rule):
         return {"zero sum": relevance * ops.cast(empty, z.dtype)}
 
 
-def _shares_of_two(
-    one: Array, other: Array, z: Array, ratio: Array, relevance: Array, delta: Array
-) -> tuple[Array, Array]:
+def _shares_of_two(array: Array, one: Array, z: Array, delta: Array) -> tuple[Array, Array]:
     """Return what goes to either term of a sum z, as a ratio to the term."""
-    difference = one - other
+    return _guarded(array * inverse(z), array, one, z, delta)
+
+
+def _shares_of_two_from_ratio(
+    ratio: Array, one: Array, z: Array, delta: Array
+) -> tuple[Array, Array]:
+    return _guarded(ratio, ratio * z, one, z, delta)
+
+
+def _guarded(
+    ratio: Array, relevance: Array, one: Array, z: Array, delta: Array
+) -> tuple[Array, Array]:
+    difference = 2 * one - z
     cancelled = ops.absolute(z) <= ops.absolute(delta * difference)
     by_size = ops.divide_no_nan(relevance, difference)
     return backend.select(cancelled, by_size, ratio), backend.select(cancelled, -by_size, ratio)

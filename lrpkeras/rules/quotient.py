@@ -95,8 +95,8 @@ class Zero(Quotient):
         if own or not relevance.is_ratio or self.bias != "absorb":
             return super().propagate(state, relevance)
         # R / z is what arrives: no division, so the result is exact where z is tiny.
-        alive = ops.cast(state.z != 0, state.z.dtype)
-        ratio = adjoint(state.node, relevance.array * alive, state.terms[0].kernel, state.x)
+        alive = relevance.then(_alive, state.z)
+        ratio = adjoint(state.node, alive.array, state.terms[0].kernel, state.x)
         return (Relevance(ratio, "ratio"),)
 
 
@@ -132,9 +132,13 @@ class Epsilon(Quotient):
         if own or not relevance.is_ratio or self.bias != "absorb":
             return super().propagate(state, relevance)
         epsilon = backend.constant(self.epsilon, dtype=state.z.dtype)
-        kept = backend.fused(_kept, relevance.array, state.z, epsilon)
-        ratio = adjoint(state.node, kept, state.terms[0].kernel, state.x)
+        kept = relevance.then(_kept, state.z, epsilon)
+        ratio = adjoint(state.node, kept.array, state.terms[0].kernel, state.x)
         return (Relevance(ratio, "ratio"),)
+
+
+def _alive(ratio: Array, z: Array) -> Array:
+    return ratio * ops.cast(z != 0, z.dtype)
 
 
 def _kept(ratio: Array, z: Array, epsilon: Array) -> Array:

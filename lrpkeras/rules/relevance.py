@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import keras
 from keras import ops
+
+from lrpkeras import backend
 
 Array = Any
 
@@ -20,12 +24,28 @@ NOTHING = -1e30
 
 
 @dataclass(frozen=True)
+class Steps:
+    """Elementwise functions to be applied one after another, in one pass over memory.
+
+    Each takes the array so far and the operands with the given numbers.
+    """
+
+    functions: tuple[Callable, ...] = ()
+    reads: tuple[tuple[int, ...], ...] = ()
+
+    def __call__(self, array: Array, *operands: Array) -> Any:
+        for function, numbers in zip(self.functions, self.reads, strict=True):
+            array = function(array, *(operands[number] for number in numbers))
+        return array
+
+
+@dataclass(frozen=True)
 class Relevance:
     """Relevance of one tensor for k targets.
 
     Attributes
     ----------
-    array
+    source
         Shape `(k, batch, ...)`: one array for each target.
     form
         "R" for relevance itself; "ratio" for relevance divided by the value of the tensor, in
@@ -33,11 +53,49 @@ class Relevance:
     log_scale
         None, or `(k, batch)`: relevance is `array * exp(log_scale)`. What shrinks with every layer
         would be zero in float32 long before it reaches the input of a deep model.
+    steps, operands
+        Elementwise steps that `source` waits for, until somebody reads `array`.
     """
 
-    array: Array
+    source: Array
     form: Literal["R", "ratio"] = "R"
     log_scale: Array | None = None
+    steps: Steps = Steps()
+    operands: tuple[Array, ...] = ()
+
+    @cached_property
+    def array(self) -> Array:
+        """Relevance in its form, all steps taken: `(k, batch, ...)`."""
+        if not self.steps.functions:
+            return self.source
+        return backend.fused(self.steps, self.source, *self.operands)
+
+    def then(self, function: Callable, *operands: Array) -> Relevance:
+        """Return what an elementwise function `(array, *operands)` makes of the array.
+
+        It waits, so that a run of such steps passes over memory once.
+
+        Parameters
+        ----------
+        function
+            A function of a module, of arrays alone.
+        operands
+            Arrays that broadcast against `(k, batch, ...)`.
+        """
+        if self.steps.functions and "array" in self.__dict__:
+            return self.with_array(self.array).then(function, *operands)
+        held, numbers = list(self.operands), []
+        for operand in operands:
+            found = [i for i, other in enumerate(held) if other is operand]
+            numbers.append(found[0] if found else len(held))
+            held += [] if found else [operand]
+        steps = Steps((*self.steps.functions, function), (*self.steps.reads, tuple(numbers)))
+        return replace(self, steps=steps, operands=tuple(held))
+
+    def through(self, function: Callable, *operands: Array) -> Any:
+        """Return what an elementwise function of several results makes of the array, at once."""
+        run = self.then(function, *operands)
+        return backend.fused(run.steps, run.source, *run.operands)
 
     @property
     def is_ratio(self) -> bool:
@@ -46,11 +104,19 @@ class Relevance:
 
     def absolute(self, value: Array) -> Array:
         """Return relevance itself, but for its scale, given the value `(batch, ...)`."""
-        return self.array * value if self.is_ratio else self.array
+        return self.multiplied(value).array
+
+    def multiplied(self, value: Array) -> Relevance:
+        """Return relevance in the form "R", given the value `(batch, ...)`."""
+        return replace(self.then(_times, value), form="R") if self.is_ratio else self
 
     def with_array(self, array: Array) -> Relevance:
         """Return an array in the same form and scale."""
-        return replace(self, array=array)
+        return Relevance(array, self.form, self.log_scale)
+
+    def unscaled(self) -> Relevance:
+        """Return the array alone, without its scale."""
+        return self if self.log_scale is None else replace(self, log_scale=None)
 
     def scaled(self, log_scale: Array | None) -> Relevance:
         """Return the same array times `exp(log_scale)` `(k, batch)`, carried apart from it."""
@@ -66,6 +132,14 @@ class Relevance:
         # Against the scale of nothing the change has no bound, and infinity times zero is none.
         change = ops.minimum(own - log_scale, LARGEST[_type(array)])
         return array * per_sample(ops.exp(change), array)
+
+
+def _times(array: Array, value: Array) -> Array:
+    return array * value
+
+
+def _plus(array: Array, other: Array) -> Array:
+    return array + other
 
 
 def _type(array: Array) -> str:
@@ -133,8 +207,10 @@ def added(parts: list[Relevance], value: Array) -> Relevance:
     if scales:
         return _aligned(parts, scales, value)
     same = all(part.is_ratio for part in parts)
-    arrays = [part.array if same else part.absolute(value) for part in parts]
-    return Relevance(_sum(arrays), "ratio" if same else "R")
+    first, *others = parts if same else [part.multiplied(value) for part in parts]
+    for part in others:
+        first = first.then(_plus, part.array)
+    return first
 
 
 def _aligned(parts: list[Relevance], scales: list[Array], value: Array) -> Relevance:

@@ -61,9 +61,11 @@ class Rule:
     def evaluate(
         self, node: OfKind, prepared: Prepared, inputs: tuple[Array, ...]
     ) -> tuple[Array, Any]:
-        """Return the node's output and `linearize`'s state; a rule may share work between them."""
-        output = node.compute(inputs, prepared)
-        return output, self.linearize(node, prepared, inputs, output)
+        """Return the node's output and, where a rule shares work between them, `linearize`'s state.
+
+        None leaves it to the way back: until then inputs and output alone are held in memory.
+        """
+        return node.compute(inputs, prepared), None
 
     def linearize(
         self, node: OfKind, prepared: Prepared, inputs: tuple[Array, ...], output: Array

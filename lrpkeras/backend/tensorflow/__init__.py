@@ -7,6 +7,7 @@ unknown while tracing. An adjoint is the transposed linear map, for all x and s
 
 from lrpkeras.backend.tensorflow.arrays import (
     add_bias,
+    after,
     assign,
     constant,
     is_tensor,
@@ -49,6 +50,7 @@ __all__ = [
     "Compiled",
     "Spec",
     "add_bias",
+    "after",
     "assign",
     "average_pool",
     "average_pool_adjoint",

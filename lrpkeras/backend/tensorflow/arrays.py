@@ -37,6 +37,17 @@ def select(condition: Tensor, one: Tensor, other: Tensor) -> Tensor:
     return tf.expand_dims(tf.where(condition, tf.squeeze(one, [0]), tf.squeeze(other, [0])), 0)
 
 
+def after(x: Tensor, other: Tensor) -> Tensor:
+    """Return `x`, which in a graph is not there before `other` is.
+
+    What is computed from it alone then runs late, and its result is not held in memory early.
+    """
+    if tf.executing_eagerly():
+        return x
+    with tf.control_dependencies([other]):
+        return tf.identity(x)
+
+
 def shape(x: Tensor) -> Sizes:
     """Return the sizes of `x`: ints where known while tracing, scalar int32 tensors elsewhere."""
     x = tf.convert_to_tensor(x)
