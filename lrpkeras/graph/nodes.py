@@ -156,6 +156,10 @@ class Affine(Node):
         """Return the shift, None where there is none."""
         return None if self.shift is None else parameters["bias"]
 
+    def aligned_bias(self, bias: Array) -> Array:
+        """Return a bias array shaped to broadcast over the output, as the shift is."""
+        return bias
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Activation(Node):

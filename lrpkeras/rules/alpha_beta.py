@@ -16,6 +16,9 @@ from lrpkeras.rules.rule import Array, Prepared, check_flag, check_number
 # The kernels that make positive messages, and those that make negative ones: for x > 0, for x < 0.
 KERNELS = (("positive", "negative"), ("negative", "positive"))
 
+# The parts of the bias beside them.
+BIASES = ("positive_bias", "negative_bias")
+
 # The weight of a sum, the sum with its part of the bias, and that part.
 Side = tuple[float, Array, Array | None]
 
@@ -66,6 +69,11 @@ class AlphaBeta(BiasRule):
         if self._sums_parts(node):
             del arrays["kernel"]
         return arrays
+
+    def bias_parts(self, node: Weighted) -> dict[str, Callable[[Array], Array]]:
+        reads = (self._reads_positive, self._reads_negative)
+        signs = (ops.relu, lambda bias: ops.minimum(bias, 0))
+        return {name: sign for name, sign, read in zip(BIASES, signs, reads, strict=True) if read}
 
     @property
     def _reads_positive(self) -> bool:
@@ -128,18 +136,17 @@ class AlphaBeta(BiasRule):
     ) -> Linearized:
         x = inputs[0]
         bias = None if self.bias == "ignore" else node.bias_tensor(inputs, prepared)
-        signs = (ops.relu, lambda a: ops.minimum(a, 0))
         weights = (self.alpha, -self.beta)
         terms: list[Term] = []
         sides: list[Side] = []
-        for weight, sign, part, pair in zip(weights, signs, parts, KERNELS, strict=True):
+        for weight, name, part, pair in zip(weights, BIASES, parts, KERNELS, strict=True):
             if part is None:
                 continue
-            own = None if bias is None else sign(bias)
+            own = None if bias is None else self.part_of_bias(node, prepared, bias, name)
             whole = part if own is None else part + own
             sides.append((weight, whole, own))
             terms += _by_sign(node, prepared, x, pair, whole, weight)
-        equal = self.equal(node, prepared, x, output)
+        equal = self.equal(node, prepared, x)
         return Linearized(node, x, output, tuple(terms), self._fractions(sides), equal)
 
     def _linearized_cheaply(
@@ -148,7 +155,7 @@ class AlphaBeta(BiasRule):
         x, bias = inputs[0], node.bias_tensor(inputs, prepared)
         magnitude = node.operation.apply(ops.absolute(x), prepared["magnitude"])
         total = output if bias is None else output - bias
-        own = None if bias is None else ops.relu(bias)
+        own = None if bias is None else self.part_of_bias(node, prepared, bias, BIASES[0])
         whole = ops.relu(0.5 * (total + magnitude))
         whole = whole if own is None else whole + own
         half = 0.5 * self.alpha
@@ -157,7 +164,7 @@ class AlphaBeta(BiasRule):
             Term(prepared["magnitude"], whole, half, ops.sign(x)),
         )
         fractions = self._fractions([(self.alpha, whole, own)])
-        return Linearized(node, x, output, terms, fractions, self.equal(node, prepared, x, output))
+        return Linearized(node, x, output, terms, fractions, self.equal(node, prepared, x))
 
     def _fractions(self, sides: list[Side]) -> Callable[[], dict[str, Array]]:
         """What the bias takes of each sum, what is lost where one is empty, and by design."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from lrpkeras import backend
 from lrpkeras.errors import RuleError
 from lrpkeras.rules import equal_shares
 from lrpkeras.rules.equal_shares import EqualShares
@@ -35,24 +37,43 @@ class BiasRule(ProductRule):
 
     def distributes(self, node: Weighted) -> bool:
         """Whether the node has a bias whose share goes to its inputs."""
-        folded = getattr(node, "base_kernel", None) is not None
-        return self.bias == "distribute" and (folded or "bias" in node.parameters)
+        return self.bias == "distribute" and (_varies(node) or "bias" in node.parameters)
 
     def prepare(self, node: Weighted) -> dict[str, Array]:
-        arrays = self.kernels(node)
+        arrays = {**self.kernels(node), **self._constant_parts(node)}
         return {**arrays, **equal_shares.prepare(node)} if self.distributes(node) else arrays
+
+    def bias_parts(self, node: Weighted) -> Mapping[str, Callable[[Array], Array]]:
+        """Return what the denominators hold of a bias, by a name for each part."""
+        return {}
+
+    def _constant_parts(self, node: Weighted) -> dict[str, Array]:
+        bias = node.parameters.get("bias")
+        if bias is None or self.bias == "ignore" or _varies(node):
+            return {}
+        parts = self.bias_parts(node).items()
+        return {name: backend.to_numpy(part(backend.constant(bias))) for name, part in parts}
+
+    def part_of_bias(self, node: Weighted, prepared: Prepared, bias: Array, name: str) -> Array:
+        """Return one of `bias_parts` of the bias tensor: as prepared, where that is constant."""
+        if name in prepared:
+            return node.aligned_bias(prepared[name])
+        return self.bias_parts(node)[name](bias)
 
     def kernels(self, node: Weighted) -> dict[str, Array]:
         """Return the node's parameters and the rule's kernels."""
         return with_rule_kernel(node)
 
-    def equal(
-        self, node: Weighted, prepared: Prepared, x: Array, output: Array
-    ) -> EqualShares | None:
+    def equal(self, node: Weighted, prepared: Prepared, x: Array) -> EqualShares | None:
         """Return who gets the bias's share; None where no input does."""
         if not self.distributes(node):
             return None
-        return equal_shares.equal_shares(node, prepared, x, output)
+        return equal_shares.equal_shares(node, prepared, x)
 
     def vanishing(self, node: Weighted, output: Vanishing) -> Vanishing:
         return Vanishing() if self.distributes(node) else super().vanishing(node, output)
+
+
+def _varies(node: Weighted) -> bool:
+    """Whether the bias tensor depends on the sample: that of a normalization behind a gate does."""
+    return getattr(node, "base_kernel", None) is not None

@@ -19,6 +19,7 @@ class EqualShares:
     """How much of an output each input that reaches it gets: `share = 1 / n_j`, 0 where n_j = 0.
 
     n_j counts real inputs; padding is none. It costs a box filter on one channel, no convolution.
+    Outputs that the form reduces to one have one share.
     """
 
     node: Linear | Affine
@@ -28,42 +29,42 @@ class EqualShares:
 
     def back(self, relevance: Array) -> Array:
         """Return `sum_j R_j / n_j` over the outputs that each input reaches, `(k, batch, ...)`."""
-        s = relevance * self.share
         if isinstance(self.node, Affine):
-            return s
-        merged = self.form.reduce(backend.merge_leading(s))
+            return relevance
+        merged = self.form.reduce(backend.merge_leading(relevance)) * self.share
         ones = backend.constant(self.form.kernel, dtype=self.x.dtype)
         back = self.form.operation.adjoint(merged, ones, backend.shape(self.x))
-        return backend.split_leading(self.form.expand(back), s.shape[0])
+        return backend.split_leading(self.form.expand(back), relevance.shape[0])
 
     @property
     def unreached(self) -> Array:
         """One at outputs that no input reaches, zero elsewhere."""
-        return ops.cast(self.share == 0, self.share.dtype)
+        return self.form.repeat(ops.cast(self.share == 0, self.share.dtype))
 
 
 def prepare(node: Linear | Affine) -> dict[str, Array]:
     """Return what `equal_shares` reads: where the input's size is static, the shares themselves."""
+    if isinstance(node, Affine):
+        return {}
     form = node.operation.flat(node.kernel.shape)
-    arrays: dict[str, Any] = {"ones": form.kernel.astype(node.kernel.dtype)}
+    kernel = form.kernel.astype(node.kernel.dtype)
     shape = node.facts.input_shapes[0]
-    if None not in shape[1:] and not isinstance(node, Affine):
-        sizes: list[Any] = [1, *shape[1:]]
-        if form.width is not None:
-            sizes[node.operation.channel_axis] = form.width
-        dtype = str(node.kernel.dtype)
-        ones, kernel = (backend.constant(a, dtype) for a in (np.ones(sizes), arrays["ones"]))
-        arrays["share"] = backend.to_numpy(_share(form, ones, kernel))
-    return arrays
+    if None in shape[1:]:
+        return {"ones": kernel}
+    sizes: list[Any] = [1, *shape[1:]]
+    if form.width is not None:
+        sizes[node.operation.channel_axis] = form.width
+    ones = np.ones(sizes, kernel.dtype)
+    return {"share": backend.to_numpy(_share(form, *map(backend.constant, (ones, kernel))))}
 
 
-def equal_shares(node: Linear | Affine, prepared: Prepared, x: Array, output: Array) -> EqualShares:
+def equal_shares(node: Linear | Affine, prepared: Prepared, x: Array) -> EqualShares:
     """Return the shares at one input, from the arrays that `prepare` made."""
     form = node.operation.flat(node.kernel.shape)
-    if "share" in prepared:
+    if isinstance(node, Affine):
+        share = ops.ones((), dtype=x.dtype)
+    elif "share" in prepared:
         share = prepared["share"]
-    elif isinstance(node, Affine):
-        share = ops.ones_like(output[:1])
     else:
         ones = ops.ones_like(x[:1])
         if form.width is not None:
@@ -75,4 +76,4 @@ def equal_shares(node: Linear | Affine, prepared: Prepared, x: Array, output: Ar
 
 def _share(form: FlatForm, ones: Array, kernel: Array) -> Array:
     count = form.fan * form.operation.apply(ones, kernel)
-    return form.repeat(ops.divide_no_nan(ops.ones((), dtype=count.dtype), count))
+    return ops.divide_no_nan(ops.ones((), dtype=count.dtype), count)

@@ -42,7 +42,7 @@ class LinearFlat(Rule):
     def linearize(
         self, node: Linear | Affine, prepared: Prepared, inputs: tuple[Array, ...], output: Array
     ) -> tuple[EqualShares, Array]:
-        return equal_shares.equal_shares(node, prepared, inputs[0], output), output
+        return equal_shares.equal_shares(node, prepared, inputs[0]), output
 
     def propagate(
         self, state: tuple[EqualShares, Array], relevance: Relevance

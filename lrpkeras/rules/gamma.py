@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,14 @@ class Gamma(BiasRule):
             arrays["lowered"] = node.kernel + gamma * np.minimum(node.kernel, 0)
         return arrays
 
+    def bias_parts(self, node: Weighted) -> dict[str, Callable[[Array], Array]]:
+        parts: dict[str, Callable[[Array], Array]] = {
+            "raised_bias": lambda bias: bias + self.gamma * ops.relu(bias)
+        }
+        if not self._one_formula(node):
+            parts["lowered_bias"] = lambda bias: bias + self.gamma * ops.minimum(bias, 0)
+        return parts
+
     def evaluate(
         self, node: Weighted, prepared: Prepared, inputs: tuple[Array, ...]
     ) -> tuple[Array, Linearized]:
@@ -86,7 +95,7 @@ class Gamma(BiasRule):
         below = None
         if not self._one_formula(node):
             below = (apart.plain if self.bias == "ignore" else apart.z) < 0
-        own = None if bias is None else self._own(bias, below)
+        own = None if bias is None else self._own(node, prepared, bias, below)
         messages = self._messages(node, prepared, x, apart.plain, below)
         whole = messages if own is None else messages + own
 
@@ -95,15 +104,15 @@ class Gamma(BiasRule):
             return sinks if own is None else {"bias": own * inverse(whole), **sinks}
 
         terms = self._terms(node, prepared, x, whole, below)
-        equal = self.equal(node, prepared, x, apart.z)
+        equal = self.equal(node, prepared, x)
         return Linearized(node, x, apart.z, terms, fractions, equal)
 
-    def _own(self, bias: Array, below: Array | None) -> Array:
+    def _own(self, node: Weighted, prepared: Prepared, bias: Array, below: Array | None) -> Array:
         """`b + gamma b+`, and `b + gamma b-` below."""
-        above = bias + self.gamma * ops.relu(bias)
+        raised = self.part_of_bias(node, prepared, bias, "raised_bias")
         if below is None:
-            return above
-        return ops.where(below, bias + self.gamma * ops.minimum(bias, 0), above)
+            return raised
+        return ops.where(below, self.part_of_bias(node, prepared, bias, "lowered_bias"), raised)
 
     def _messages(
         self, node: Weighted, prepared: Prepared, x: Array, plain: Array, below: Array | None
@@ -129,7 +138,7 @@ class Gamma(BiasRule):
         """The messages by kernel: `w + gamma w+` is raised, `w + gamma w-` lowered."""
         half = 0.5 * self.gamma
         if self._halves(node):
-            sided = half if below is None else flip(ops.full_like(whole, half), below)
+            sided = half if below is None else half - self.gamma * ops.cast(below, whole.dtype)
             plain = Term(prepared["weights"], whole, 1 + half)
             return plain, Term(prepared["magnitude"], whole, sided, ops.sign(x))
         if node.facts.signed:

@@ -204,7 +204,7 @@ def average_adjoint(node: AveragePool, array: Array, x: Array) -> Array:
         sizes = [backend.shape(x)[axis] for axis in node.axes]
         count = ops.cast(ops.prod(ops.stack(sizes)), x.dtype)
         spread = _keepdims(node, array, len(x.shape) + 1) / count
-        return spread + ops.zeros_like(x)
+        return ops.broadcast_to(spread, (array.shape[0], *backend.shape(x)))
     k = array.shape[0]
     channels_last = node.last(x)
     spatial = backend.shape(channels_last)[1:-1]

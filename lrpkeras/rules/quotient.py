@@ -57,7 +57,7 @@ class Quotient(BiasRule):
     ) -> Linearized:
         """Linearize with the denominator made from `base`."""
         whole, x = self.whole(base), inputs[0]
-        equal = self.equal(node, prepared, x, z)
+        equal = self.equal(node, prepared, x)
         held = None if equal is None else node.bias_tensor(inputs, prepared)
 
         def fractions() -> dict[str, Array]:
