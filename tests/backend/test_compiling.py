@@ -4,10 +4,12 @@ import threading
 
 import numpy as np
 import pytest
+from keras import ops
 
 from lrpkeras import backend
 
 SPEC = backend.Spec((None, 3), "float32")
+LARGE = backend.Spec((None, 2**14), "float32")
 
 
 def test_a_compiled_function_is_traced_once_for_every_batch_size():
@@ -63,3 +65,47 @@ def test_the_concrete_function_is_to_be_had_for_one_batch_size_or_any():
         graph = backend.concrete(compiled, batch_size)
         assert graph.structured_outputs.shape.as_list() == [batch_size, 3]
         assert backend.concrete(compiled, batch_size) is graph
+
+
+def twice_the_square(x):
+    return 2 * ops.square(x)
+
+
+def elementwise(x):
+    return backend.fused(twice_the_square, x)
+
+
+def islands(graph):
+    return [op.name for op in graph.graph.get_operations() if "PartitionedCall" in op.type]
+
+
+def test_large_elementwise_runs_become_islands_where_the_batch_size_is_known():
+    """For any batch size there are none: XLA would compile, and keep, one for each."""
+    compiled = backend.compile(elementwise, (LARGE,), jit_compile=False)
+    assert len(islands(backend.concrete(compiled, 2))) == 1
+    assert islands(backend.concrete(compiled)) == []
+    small = backend.compile(elementwise, (SPEC,), jit_compile=False)
+    assert islands(backend.concrete(small, 2)) == []
+
+
+def test_islands_are_compiled_for_four_batch_sizes_and_no_more():
+    compiled = backend.compile(elementwise, (LARGE,), jit_compile=False)
+
+    def explain(sizes):
+        for size in sizes:
+            x = np.random.default_rng(size).normal(size=(size, 2**14)).astype("float32")
+            np.testing.assert_allclose(compiled(x), 2 * x**2, rtol=1e-6)
+
+    explain([3, 1, 2, 5, 3, 5])
+    assert backend.trace_count(compiled) == 1
+    explain(range(1, 20))
+    assert backend.trace_count(compiled) == 2
+
+
+@pytest.mark.parametrize(("spec", "jit_compile"), [(SPEC, False), (LARGE, True)])
+def test_without_islands_there_is_one_trace_for_every_batch_size(spec, jit_compile):
+    compiled = backend.compile(elementwise, (spec,), jit_compile=jit_compile)
+    for size in range(1, 7):
+        compiled(np.ones((size, spec.shape[1])))
+    backend.concrete(compiled)
+    assert backend.trace_count(compiled) == 1

@@ -17,10 +17,11 @@ from lrpkeras.backend.tensorflow.arrays import Tensor, constant
 
 # Whether what is being traced is for XLA: some of its kernels break ties differently.
 traced_for_xla: ContextVar[bool] = ContextVar("traced_for_xla", default=False)
-# Whether elementwise runs within what is being traced become compiled islands.
-_fuses: ContextVar[bool] = ContextVar("_fuses", default=False)
 # Entries of one sample from which an island pays: a launch costs as much as passes over 2^14.
 LARGE = 2**14
+# Batch sizes that islands are compiled for. XLA compiles them anew for each (0.7 s and 3 MB for
+# ResNet50) and never forgets one; every other size runs a graph without islands.
+MOST_SIZES = 4
 
 
 @dataclass(frozen=True)
@@ -30,49 +31,94 @@ class Spec:
     shape: tuple[int | None, ...]
     dtype: str
 
+    @property
+    def batched(self) -> bool:
+        """Whether the first axis is the batch, of any size."""
+        return bool(self.shape) and self.shape[0] is None
+
+
+@dataclass
+class _Tracing:
+    """A trace for a CPU: whether large elementwise runs become islands, and how many there are."""
+
+    fuses: bool
+    runs: int = 0
+
+
+_tracing: ContextVar[_Tracing | None] = ContextVar("_tracing", default=None)
+
 
 class Compiled:
     """A function traced once for every batch size, on the first call; safe from any thread.
 
-    It keeps `function` alive, and with it the variables that the traced graph reads.
+    Where it has compiled islands it is traced a second time, without, when it meets its fifth batch
+    size. It keeps `function` alive, and with it the variables that the traced graph reads.
     """
 
     def __init__(self, function: Callable, signature: Any, jit_compile: bool) -> None:
         self.trace_count = 0
         self._function = function
         self._signature = tuple(signature) if isinstance(signature, list | tuple) else (signature,)
-        self._graphs: dict[int | None, Any] = {}
+        self._graphs: dict[tuple[int | None, bool], Any] = {}
+        self._sizes: set[int] = set()
         self._lock = threading.RLock()
         self.jit_compile = jit_compile
 
     def __call__(self, *arguments: Any) -> Any:
         """Call with one value (nested as the signature is) per positional argument."""
-        graph = self.graph()
-        leaves = keras.tree.map_structure_up_to(
+        values = keras.tree.map_structure_up_to(
             self._signature, _as_spec, self._signature, arguments
         )
-        return graph(*keras.tree.pack_sequence_as(self._signature, keras.tree.flatten(leaves)))
+        leaves = keras.tree.flatten(values)
+        graph = self._graph(None, self._is_compiled_for(leaves))
+        return graph(*keras.tree.pack_sequence_as(self._signature, leaves))
 
     def graph(self, batch_size: int | None = None) -> Any:
-        """Return the traced concrete function, for one batch size or (None) for any."""
-        with self._lock:
-            if batch_size not in self._graphs:
-                specs = keras.tree.map_structure(
-                    lambda spec: _tensor_spec(spec, batch_size), self._signature
-                )
-                # A function of its own, or TensorFlow would serve 5 with the graph for any size.
-                traceable = tf.function(self._trace, jit_compile=self.jit_compile, autograph=False)
-                self._graphs[batch_size] = traceable.get_concrete_function(*specs)
-            return self._graphs[batch_size]
+        """Return the traced concrete function, for one batch size or (None) for any.
 
-    def _trace(self, *arguments: Any) -> Any:
-        self.trace_count += 1
-        tokens = traced_for_xla.set(self.jit_compile), _fuses.set(not self.jit_compile)
-        try:
-            return self._function(*arguments)
-        finally:
-            traced_for_xla.reset(tokens[0])
-            _fuses.reset(tokens[1])
+        The one for any has no islands, whose memory would grow with every size.
+        """
+        return self._graph(batch_size, fuses=batch_size is not None)
+
+    def _is_compiled_for(self, leaves: list[Tensor]) -> bool:
+        """Whether a batch gets islands: those of the first few sizes do."""
+        specs = keras.tree.flatten(self._signature)
+        size = next(
+            (int(x.shape[0]) for x, spec in zip(leaves, specs, strict=True) if spec.batched), 0
+        )
+        with self._lock:
+            if len(self._sizes) < MOST_SIZES:
+                self._sizes.add(size)
+            return size in self._sizes
+
+    def _graph(self, batch_size: int | None, fuses: bool) -> Any:
+        with self._lock:
+            if (batch_size, fuses) not in self._graphs:
+                tracing = _Tracing(fuses)
+                graph = self._traced(batch_size, tracing)
+                self._graphs[batch_size, fuses] = graph
+                if not tracing.runs:
+                    self._graphs[batch_size, not fuses] = graph
+            return self._graphs[batch_size, fuses]
+
+    def _traced(self, batch_size: int | None, tracing: _Tracing) -> Any:
+        specs = keras.tree.map_structure(
+            lambda spec: _tensor_spec(spec, batch_size), self._signature
+        )
+
+        def traceable(*arguments: Any) -> Any:
+            self.trace_count += 1
+            within = None if self.jit_compile else tracing
+            tokens = traced_for_xla.set(self.jit_compile), _tracing.set(within)
+            try:
+                return self._function(*arguments)
+            finally:
+                traced_for_xla.reset(tokens[0])
+                _tracing.reset(tokens[1])
+
+        # A function of its own, or TensorFlow would serve 5 with the graph for any size.
+        own = tf.function(traceable, jit_compile=self.jit_compile, autograph=False)
+        return own.get_concrete_function(*specs)
 
 
 def fused(function: Callable, *arrays: Any) -> Any:
@@ -87,10 +133,11 @@ def fused(function: Callable, *arrays: Any) -> Any:
     function
         A function of a module, of arrays alone: it is compiled once for each kind of array.
     """
-    sizes = [_entries(array) for array in arrays]
-    if not _fuses.get() or max(sizes) < LARGE:
+    tracing = _tracing.get()
+    if tracing is None or max(map(_entries, arrays)) < LARGE:
         return function(*arrays)
-    return _island(function)(*arrays)
+    tracing.runs += 1
+    return _island(function)(*arrays) if tracing.fuses else function(*arrays)
 
 
 @cache
@@ -139,7 +186,5 @@ def _as_spec(spec: Spec, value: Any) -> Tensor:
 
 
 def _tensor_spec(spec: Spec, batch_size: int | None) -> Any:
-    first, *rest = spec.shape or (None,)
-    if spec.shape and first is None:
-        return tf.TensorSpec((batch_size, *rest), spec.dtype)
-    return tf.TensorSpec(spec.shape, spec.dtype)
+    shape = (batch_size, *spec.shape[1:]) if spec.batched else spec.shape
+    return tf.TensorSpec(shape, spec.dtype)
