@@ -31,7 +31,7 @@ from lrpkeras.graph.verify import check_weights, fidelity
 from lrpkeras.graph.verify import verify as verify_graph
 from lrpkeras.inputs import Intake
 from lrpkeras.loading import load_model
-from lrpkeras.options import Options, refuse_mixed
+from lrpkeras.options import Options, refuse_mixed, refuse_narrow
 from lrpkeras.presets import Preset
 from lrpkeras.presets import config as serialize
 from lrpkeras.propagate import Forward, Program
@@ -76,7 +76,11 @@ class Analyzer:
         last rule divides by, if it does), so that evidence for the class is positive whatever the
         logit's sign [Gonzalez 2020]; "contrast": its lead over the mean of the other logits.
     precision
-        None: float32, or the model's type where that is wider.
+        None: float32, or the model's type where that is wider. "bfloat16": convolutions and dense
+        layers multiply in bfloat16, which is faster where the processor has instructions for it
+        (avx512_bf16, amx_bf16, tensor cores) and nowhere else; all but the first layers' and the
+        last's. Denominators, quotients, sums and relevance stay in float32. Kernels take half the
+        memory; every product is rounded to 8 bits, 0.4 %.
     jit_compile
         Whether XLA compiles; "auto" does on a GPU.
     verify
@@ -129,9 +133,13 @@ class Analyzer:
         self._why = {name: match.why for name, match in matches.items()}
         assigned = {name: match.rule for name, match in matches.items()}
         vanishes = initial != "unit" and self.preset.seed == "relevance"
+        refuse_narrow(precision, graph.dtype)
         self._program = Program(graph, assigned, vanishes=vanishes)
         if verify:
             self._verify()
+        if precision is not None:
+            # After verification: rounding to so few bits would hide mistakes.
+            self._program = Program(graph, assigned, vanishes=vanishes, precision=precision)
         self._intake = _intake(self._source, graph)
         self._explainer = Explainer(self._program, self.preset, initial, self._intake, jit_compile)
 

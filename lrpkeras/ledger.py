@@ -19,7 +19,8 @@ from lrpkeras.rules.relevance import largest
 Array = Any
 
 # What rounding explains of a node's balance, relative to the magnitudes that were added up there.
-TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
+# In bfloat16 kernel, input and result of a product are rounded, in a message and its denominator.
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "bfloat16": 2.0**-6}
 
 
 @dataclass(frozen=True)
@@ -219,5 +220,5 @@ def check(
         entries=tuple(accountant.entries),
         start=float(_sums(begin.absolute(output)).sum()),
         inputs=float(sum(_sums(array).sum() for array in arrived)),
-        tolerance=TOLERANCE[program.graph.dtype],
+        tolerance=TOLERANCE[program.precision or program.graph.dtype],
     )

@@ -14,7 +14,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "batch_norm": ("fold", "threshold", "identity", "epsilon", "abs"),
     "bias": (None, "absorb", "ignore", "distribute"),
     "initial": ("logit", "unit", "contrast"),
-    "precision": (None,),
+    "precision": (None, "bfloat16"),
     "jit_compile": ("auto", True, False),
     "verify": (True, False),
 }
@@ -83,4 +83,13 @@ def refuse_mixed(base: Preset, rules: Any, batch_norm: str) -> None:
         raise RuleError(
             f"batch_norm={batch_norm!r} has no meaning for {base.name!r}: a gradient takes batch "
             "normalization as the model has it. Leave it out."
+        )
+
+
+def refuse_narrow(precision: str | None, dtype: str) -> None:
+    """Refuse narrow products of a model that asks for wide ones."""
+    if precision is not None and dtype == "float64":
+        raise RuleError(
+            f"precision={precision!r} would round a float64 model to 8 bits. Leave it out, or give "
+            "the model in float32."
         )

@@ -18,6 +18,7 @@ from lrpkeras.errors import ModelError
 from lrpkeras.graph.blocks import Block, Edge, blocks
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Activation, Input, Linear, Node, Sum
+from lrpkeras.graph.precision import narrow_kernels
 from lrpkeras.graph.structure import structure
 from lrpkeras.rules import Relative, Relevance, Rule, Vanishing
 from lrpkeras.rules.relevance import added, per_sample, settled
@@ -82,9 +83,20 @@ class Program:
         A rule for every node that passes relevance on.
     vanishes
         Whether relevance starts at zero wherever the output is zero.
+    precision
+        "bfloat16" for products in that type, where they bear it (`graph.precision`); sums,
+        quotients and relevance stay in the graph's type. None for all in that.
     """
 
-    def __init__(self, graph: Graph, rules: Mapping[str, Rule], *, vanishes: bool = True) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        rules: Mapping[str, Rule],
+        *,
+        vanishes: bool = True,
+        precision: str | None = None,
+    ) -> None:
+        self.precision = precision
         self.rules = dict(rules)
         self.reached = _reached(graph, self.rules)
         self._start = Vanishing(vanishes)
@@ -99,14 +111,18 @@ class Program:
 
     def _hold(self, arrays: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[str, Array]]:
         """Make a variable for every distinct array."""
-        made: dict[int, Any] = {}
+        made: dict[tuple[int, str | None], Any] = {}
+        narrow = narrow_kernels(self.graph) if self.precision else {}
         held: dict[str, dict[str, Array]] = {}
         for name, group in arrays.items():
             held[name] = {}
             for key, array in group.items():
-                if id(array) not in made:
-                    made[id(array)] = backend.variable(array, f"{_plain(name)}_{key}")
-                held[name][key] = made[id(array)]
+                is_kernel = array.shape == narrow.get(name)
+                dtype = self.precision if is_kernel else None
+                if (id(array), dtype) not in made:
+                    variable = backend.variable(array, f"{_plain(name)}_{key}", dtype)
+                    made[id(array), dtype] = variable
+                held[name][key] = made[id(array), dtype]
         return held
 
     def refresh(self, graph: Graph) -> None:

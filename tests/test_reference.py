@@ -142,3 +142,16 @@ def test_a_saved_model_gives_the_maps_of_the_keras_model(mobilenet, photos, tmp_
     gap = np.abs(got.relevance - expected.relevance).max(axis=(1, 2, 3))
     # Float32 adds up in another order.
     assert np.all(gap <= 1e-4 * np.abs(expected.relevance).max(axis=(1, 2, 3)))
+
+
+def test_the_default_preset_in_bfloat16_correlates_with_float32_by_0_999(photos, mobilenet):
+    images = photos[0][DOZEN]
+    target = np.argmax(mobilenet.predict(images, verbose=0), axis=-1)
+    maps = [
+        lrpkeras.Analyzer(mobilenet, precision=precision)
+        .explain(images, target=target, verbose=0)
+        .relevance
+        for precision in (None, "bfloat16")
+    ]
+    for one, other in zip(*maps, strict=True):
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] >= 0.999

@@ -31,6 +31,7 @@ from lrpkeras.backend.tensorflow.convolution import convolve, convolve_adjoint
 from lrpkeras.backend.tensorflow.data import batches, count, is_dataset
 from lrpkeras.backend.tensorflow.depthwise import depthwise, depthwise_adjoint
 from lrpkeras.backend.tensorflow.local_response import local_response_normalization
+from lrpkeras.backend.tensorflow.narrow import multiplies_bfloat16
 from lrpkeras.backend.tensorflow.pooling import (
     average_pool,
     average_pool_adjoint,
@@ -76,6 +77,7 @@ __all__ = [
     "max_pool_ties_adjoint",
     "max_pool_ties_sum",
     "merge_leading",
+    "multiplies_bfloat16",
     "resample",
     "resample_adjoint",
     "resizing_matrix",

@@ -89,15 +89,15 @@ def is_tensor(x: Any) -> bool:
     return bool(tf.is_tensor(x))
 
 
-def variable(array: Any, name: str) -> Tensor:
-    """Create a variable that nothing trains and no Keras layer tracks."""
+def variable(array: Any, name: str, dtype: str | None = None) -> Tensor:
+    """Create a variable, of type `dtype` if one is given, that no Keras layer tracks."""
     with tf.init_scope():
-        return tf.Variable(array, trainable=False, name=name)
+        return tf.Variable(constant(array, dtype), trainable=False, name=name)
 
 
 def assign(variable: Tensor, array: Any) -> None:
     """Overwrite the value of `variable`; shape and dtype stay."""
-    variable.assign(array)
+    variable.assign(constant(array, variable.dtype))
 
 
 def size_of(x: Tensor, axis: int) -> Size:

@@ -17,6 +17,7 @@ import tensorflow as tf
 from lrpkeras.backend.tensorflow.arrays import Sizes, Tensor, size_of, spatial_of, with_static
 from lrpkeras.backend.tensorflow.depthwise import convolve_channels, convolve_channels_adjoint
 from lrpkeras.backend.tensorflow.geometry import Geometry, Padding, crop, pad_or_crop, spread_out
+from lrpkeras.backend.tensorflow.narrow import in_kernel_type
 from lrpkeras.backend.tensorflow.products import mix
 from lrpkeras.backend.tensorflow.taps import over_taps, over_taps_adjoint
 
@@ -24,6 +25,7 @@ from lrpkeras.backend.tensorflow.taps import over_taps, over_taps_adjoint
 _MOST_GROUPS = 32
 
 
+@in_kernel_type
 def convolve(
     x: Tensor,
     kernel: Tensor,
@@ -60,6 +62,7 @@ def convolve(
     return over_taps(x, kernel, geometry, lambda part, weights: mix(part, weights, groups))
 
 
+@in_kernel_type
 def convolve_adjoint(
     s: Tensor,
     kernel: Tensor,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import tensorflow as tf
 
 from lrpkeras.backend.tensorflow.arrays import Tensor, reshape, shape
+from lrpkeras.backend.tensorflow.narrow import in_kernel_type
 
 
+@in_kernel_type
 def matmul(x: Tensor, kernel: Tensor) -> Tensor:
     """`(..., in) @ (in, out) -> (..., out)`, in one matrix product."""
     return _matmul(x, kernel, transpose_b=False)
 
 
+@in_kernel_type
 def matmul_adjoint(s: Tensor, kernel: Tensor) -> Tensor:
     """`(..., out) -> (..., in)`: the adjoint of `matmul` with respect to `x`."""
     return _matmul(s, kernel, transpose_b=True)
