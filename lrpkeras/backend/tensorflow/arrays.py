@@ -98,6 +98,23 @@ def variable(array: Any, name: str, dtype: str | None = None) -> Tensor:
 def assign(variable: Tensor, array: Any) -> None:
     """Overwrite the value of `variable`; shape and dtype stay."""
     variable.assign(constant(array, variable.dtype))
+    if hasattr(variable, "turned"):
+        variable.turned.assign(_turned(variable))
+
+
+def turned(kernel: Tensor) -> Tensor:
+    """Return the kernel `(height, width, out, in)` of the adjoint, for a variable `(..., in, out)`.
+
+    It is a variable of its own, made when a trace first needs it, that `assign` keeps up to date.
+    """
+    if not hasattr(kernel, "turned"):
+        with tf.init_scope():
+            kernel.turned = tf.Variable(_turned(kernel), trainable=False, name="turned")
+    return kernel.turned
+
+
+def _turned(kernel: Tensor) -> Tensor:
+    return tf.reverse(tf.transpose(kernel, (0, 1, 3, 2)), (0, 1))
 
 
 def size_of(x: Tensor, axis: int) -> Size:

@@ -1,6 +1,7 @@
 """Convolution and its written-out adjoint.
 
-Where TensorFlow on CPU has no kernel for the adjoint of a 2-D convolution:
+The adjoint of a 2-D convolution that keeps the size is a convolution with the turned kernel. Where
+ TensorFlow on CPU has no kernel for the adjoint of a 2-D convolution:
 
 - with strides and some groups, each group is a convolution of its own (measured two to six times
   faster than the next, which multiplies the zeros that it puts between the values of s);
@@ -14,7 +15,14 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from lrpkeras.backend.tensorflow.arrays import Sizes, Tensor, size_of, spatial_of, with_static
+from lrpkeras.backend.tensorflow.arrays import (
+    Sizes,
+    Tensor,
+    size_of,
+    spatial_of,
+    turned,
+    with_static,
+)
 from lrpkeras.backend.tensorflow.depthwise import convolve_channels, convolve_channels_adjoint
 from lrpkeras.backend.tensorflow.geometry import Geometry, Padding, crop, pad_or_crop, spread_out
 from lrpkeras.backend.tensorflow.narrow import in_kernel_type
@@ -62,7 +70,6 @@ def convolve(
     return over_taps(x, kernel, geometry, lambda part, weights: mix(part, weights, groups))
 
 
-@in_kernel_type
 def convolve_adjoint(
     s: Tensor,
     kernel: Tensor,
@@ -85,9 +92,25 @@ def convolve_adjoint(
     -------
     (batch, *spatial, in)
     """
-    s, kernel = tf.convert_to_tensor(s), tf.convert_to_tensor(kernel)
-    spatial = tuple(spatial)
-    geometry = Geometry(tuple(kernel.shape[:-2]), strides, padding, dilation)
+    geometry, spatial = (
+        Geometry(tuple(kernel.shape[:-2]), strides, padding, dilation),
+        tuple(spatial),
+    )
+    swapped = geometry.swapped()
+    if isinstance(kernel, tf.Variable) and geometry.rank == 2 and groups == 1 and swapped:
+        # The same work as the forward convolution, whose kernels are 1.1 to 3 times faster than
+        # those for adjoints.
+        x = convolve(
+            s, turned(kernel), strides=strides, padding=swapped, dilation=dilation, groups=1
+        )
+        return with_static(x, (s.shape[0], *spatial, kernel.shape[-2]))
+    return _convolve_adjoint(s, kernel, spatial, geometry, groups)
+
+
+@in_kernel_type
+def _convolve_adjoint(
+    s: Tensor, kernel: Tensor, spatial: Sizes, geometry: Geometry, groups: int
+) -> Tensor:
     if groups > 1 and kernel.shape[-2] == 1:
         return convolve_channels_adjoint(s, _per_channel(kernel, groups), spatial, geometry)
     if geometry.rank == 1:

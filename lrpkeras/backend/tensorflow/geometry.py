@@ -48,6 +48,15 @@ class Geometry:
             return tuple((int(low), int(high)) for low, high in self.padding)
         return tuple(map(_same, spatial, self.window, self.strides, self.dilation))
 
+    def swapped(self) -> tuple[tuple[int, int], ...] | None:
+        """The padding of the adjoint as a convolution; None unless it keeps the size."""
+        if any(stride > 1 for stride in self.strides):
+            return None
+        pads = self.pads(self.window)  # without strides, no size plays a part
+        if any(sum(pair) != reach - 1 for pair, reach in zip(pads, self.reach, strict=True)):
+            return None
+        return tuple((high, low) for low, high in pads)
+
     def native(self, spatial: Sizes) -> tuple[str, list[int]]:
         """Return `padding` and `explicit_paddings` of TensorFlow's two-dimensional ops."""
         if self.padding == "same":
