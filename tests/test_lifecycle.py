@@ -1,16 +1,15 @@
 """An analyzer over time: trained on, called again, from several threads, built by the dozen."""
 
 import gc
-import os
 import threading
 import weakref
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 from linear_layers import float64, randomized
+from memory import measured, resident_mb
 
 import lrpkeras
 from lrpkeras import backend
@@ -245,11 +244,6 @@ def test_analyzers_can_be_built_in_threads():
         np.testing.assert_array_equal(got, want)
 
 
-def resident_mb():
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
 def test_a_dropped_analyzer_is_freed_with_all_that_it_compiled():
     analyzer = lrpkeras.Analyzer(net())
     analyzer(X)
@@ -259,7 +253,7 @@ def test_a_dropped_analyzer_is_freed_with_all_that_it_compiled():
     assert [ref() for ref in kept] == [None] * 3
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+@measured
 def test_thirty_analyzers_built_and_dropped_leave_memory_flat():
     """Each holds two kernels of 2 MB, at least once: leaked, they would be 120 MB and more."""
     inputs = keras.Input((512,))
@@ -269,7 +263,6 @@ def test_thirty_analyzers_built_and_dropped_leave_memory_flat():
     def build(times):
         for _ in range(times):
             lrpkeras.Analyzer(model, "epsilon", verify=False)(x)
-        gc.collect()
 
     levels = []
     for _ in range(4):
