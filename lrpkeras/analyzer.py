@@ -140,6 +140,7 @@ class Analyzer:
         if precision is not None:
             # After verification: rounding to so few bits would hide mistakes.
             self._program = Program(graph, assigned, vanishes=vanishes, precision=precision)
+        self._program.release()
         self._intake = _intake(self._source, graph)
         self._explainer = Explainer(self._program, self.preset, initial, self._intake, jit_compile)
 
@@ -167,7 +168,10 @@ class Analyzer:
 
     @property
     def graph(self) -> Graph:
-        """The rewritten graph that is explained."""
+        """The rewritten graph that is explained.
+
+        Weights that rules hold in another form only (split by sign, say) are NaN in it.
+        """
         return self._program.graph
 
     @property
@@ -321,11 +325,12 @@ class Analyzer:
         """Print (or hand to `print_fn`) and return one line per node.
 
         Name, kind, output shape, rule, why it got that rule (the entry of `rules` or of the preset
-        that matched first, or the default of its kind), and notes of what was rewritten.
+        that matched first, or the default of its kind), and notes of what was rewritten. Below:
+        the memory that the analyzer holds, beside the model's own.
         """
         program = self._program
         rules = {name: program.rules[name] for name in program.reached if name in program.rules}
-        text = summary.summary(self.graph, rules, self._why, self.preset.name)
+        text = summary.summary(self.graph, rules, self._why, self.preset.name, program.nbytes)
         (print_fn or print)(text)
         return text
 

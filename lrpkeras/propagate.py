@@ -18,8 +18,8 @@ from lrpkeras.errors import ModelError
 from lrpkeras.graph.blocks import Block, Edge, blocks
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Activation, Input, Linear, Node, Sum
-from lrpkeras.graph.precision import narrow_kernels
 from lrpkeras.graph.structure import structure
+from lrpkeras.holdings import Holdings
 from lrpkeras.rules import Relative, Relevance, Rule, Vanishing
 from lrpkeras.rules.relevance import added, per_sample, settled
 from lrpkeras.rules.residual import Rescaling, Residual
@@ -103,27 +103,21 @@ class Program:
         self.graph = self._with_facts(graph)
         self.edges = _edges(self.graph, self.rules, self.reached)
         self.blocks = _residual_blocks(self.graph, self.rules, self.edges)
-        self.prepared = self._hold(prepare(self.graph, self.rules, self.reached))
+        self._holdings = Holdings(self.graph, self.rules, self.reached, precision)
+        self.prepared = self._holdings.variables
 
     def _with_facts(self, graph: Graph) -> Graph:
         """Add what is known by the rules."""
         return _rectified(_with_closed(graph, self.rules, self.reached, self._start))
 
-    def _hold(self, arrays: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[str, Array]]:
-        """Make a variable for every distinct array."""
-        made: dict[tuple[int, str | None], Any] = {}
-        narrow = narrow_kernels(self.graph) if self.precision else {}
-        held: dict[str, dict[str, Array]] = {}
-        for name, group in arrays.items():
-            held[name] = {}
-            for key, array in group.items():
-                is_kernel = array.shape == narrow.get(name)
-                dtype = self.precision if is_kernel else None
-                if (id(array), dtype) not in made:
-                    variable = backend.variable(array, f"{_plain(name)}_{key}", dtype)
-                    made[id(array), dtype] = variable
-                held[name][key] = made[id(array), dtype]
-        return held
+    @property
+    def nbytes(self) -> tuple[int, int]:
+        """The memory that weights take, and that what rules made of them takes."""
+        return self._holdings.weights, self._holdings.made
+
+    def release(self) -> None:
+        """Let go of the arrays that the graph was built from: see `Holdings.graph`."""
+        self.graph = self._holdings.graph
 
     def refresh(self, graph: Graph) -> None:
         """Take over the arrays of a graph of the same structure, without tracing anew."""
@@ -132,18 +126,8 @@ class Program:
                 "The model's structure, or its layers' names, are not what they were when the "
                 "analyzer was built: build it anew."
             )
-        fresh = self._with_facts(graph)
-        assigned: dict[int, Array] = {}
-        for name, group in prepare(fresh, self.rules, self.reached).items():
-            for key, array in group.items():
-                variable = self.prepared[name][key]
-                if assigned.setdefault(id(variable), array) is not array:
-                    raise ModelError(
-                        f"{name!r} no longer shares its weights with another layer, as it did when "
-                        "the analyzer was built: build it anew."
-                    )
-                backend.assign(variable, array)
-        self.graph = fresh
+        self._holdings.refresh(self._with_facts(graph))
+        self.release()
 
     def forward(self, inputs: Sequence[Array]) -> Forward:
         """Run the model, and what rules share with it."""
@@ -286,21 +270,6 @@ def _none(start: Relevance, value: Array) -> Array:
     """Zero relevance, for a tensor that the explained output does not depend on."""
     zeros = ops.expand_dims(ops.zeros_like(value), 0)
     return ops.repeat(zeros, start.array.shape[0], axis=0)
-
-
-def prepare(
-    graph: Graph, rules: Mapping[str, Rule], reached: set[str]
-) -> dict[str, dict[str, Array]]:
-    """Return the arrays of every node: as its rule prepares them, or its plain parameters."""
-    return {
-        node.name: rules[node.name].prepare(node) if node.name in reached else node.parameters
-        for node in graph
-        if not isinstance(node, Input)
-    }
-
-
-def _plain(name: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in name)
 
 
 def _reached(graph: Graph, rules: Mapping[str, Rule]) -> set[str]:

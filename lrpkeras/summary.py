@@ -8,10 +8,17 @@ from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Linear, Node
 from lrpkeras.rules import Rule
 
+UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
 HEADER = ("node", "kind", "output shape", "rule", "why", "notes")
 
 
-def summary(graph: Graph, rules: Mapping[str, Rule], why: Mapping[str, str], preset: str) -> str:
+def summary(
+    graph: Graph,
+    rules: Mapping[str, Rule],
+    why: Mapping[str, str],
+    preset: str,
+    nbytes: tuple[int, int],
+) -> str:
     """Return the table that `Analyzer.summary` prints.
 
     Parameters
@@ -24,6 +31,8 @@ def summary(graph: Graph, rules: Mapping[str, Rule], why: Mapping[str, str], pre
         What gave each node its rule.
     preset
         The preset's name.
+    nbytes
+        The memory that weights take, and that what rules made of them takes.
     """
     rows = [HEADER, *(_row(node, rules, why) for node in graph)]
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
@@ -32,7 +41,7 @@ def summary(graph: Graph, rules: Mapping[str, Rule], why: Mapping[str, str], pre
         for row in rows
     ]
     rule = "-" * max(map(len, lines))
-    return "\n".join([f"preset {preset}", lines[0], rule, *lines[1:], rule, *_notes(graph)])
+    return "\n".join([f"preset {preset}", lines[0], rule, *lines[1:], rule, *_notes(graph, nbytes)])
 
 
 def _row(node: Node, rules: Mapping[str, Rule], why: Mapping[str, str]) -> tuple[str, ...]:
@@ -50,6 +59,15 @@ def _kind(node: Node) -> str:
     return node.kind if function is None else f"{node.kind} {function.name}"
 
 
-def _notes(graph: Graph) -> list[str]:
+def _notes(graph: Graph, nbytes: tuple[int, int]) -> list[str]:
     linear = sum(isinstance(node, Linear) for node in graph)
-    return [f"{len(graph)} nodes, {linear} of them linear", *graph.notes]
+    weights, made = map(_size, nbytes)
+    held = f"holds {_size(sum(nbytes))}: {weights} of weights, {made} made by rules"
+    return [f"{len(graph)} nodes, {linear} of them linear", held, *graph.notes]
+
+
+def _size(nbytes: int) -> str:
+    for unit, size in UNITS.items():
+        if nbytes >= size:
+            return f"{nbytes / size:.1f} {unit}"
+    return f"{nbytes} bytes"

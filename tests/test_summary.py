@@ -39,6 +39,13 @@ def model():
 RULE = "-" * 122
 CONV1 = "padding of pad absorbed; bn1 folded"
 BN = "not folded: add (Sum) reads it"
+# 4 bytes each. Kernels and biases of four linear nodes, scale and shift of two normalizations, the
+# scale of the folded one. Flat makes shares of 36 pixels; ZPlus the positive part of block/conv and
+# its bias, of block/bn and its shift, and both parts of conv2, whose input has both signs.
+WEIGHTS = 4 * ((108 + 4) + (144 + 4) + (180 + 5) + (15 + 3) + (4 + 4) + (4 + 4) + 4)
+MADE = 4 * (36 + (144 + 4) + (4 + 4) + 2 * 180)
+TOTAL, WEIGHED, RULED = (f"{size / 1000:.1f} kB" for size in (WEIGHTS + MADE, WEIGHTS, MADE))
+HELD = f"holds {TOTAL}: {WEIGHED} of weights, {RULED} made by rules"
 TABLE = f"""\
 preset epsilon_plus_flat
 node             kind                output shape     rule            why              notes
@@ -60,6 +67,7 @@ flat             Route Reshape       (None, 5)        Adjoint()       default
 head             Linear Dense        (None, 3)        Epsilon()       preset: 'dense'
 {RULE}
 15 nodes, 4 of them linear
+{HELD}
 dropped, doing nothing in prediction: drop
 softmax of 'head' stripped: relevance is of logits
 """
@@ -104,5 +112,5 @@ def test_columns_are_aligned(model):
 def test_what_is_explained_at_a_hidden_layer_is_all_that_the_table_shows(model):
     analyzer = lrpkeras.Analyzer(model, output="relu1", verify=False)
     text = analyzer.summary(print_fn=lambda _: None)
-    assert [line.split()[0] for line in text.split("\n")[3:-2]] == ["image", "conv1", "relu1"]
+    assert [line.split()[0] for line in text.split("\n")[3:-3]] == ["image", "conv1", "relu1"]
     assert "softmax" not in text

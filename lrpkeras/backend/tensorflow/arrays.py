@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeAlias
 
 import keras
@@ -115,6 +116,19 @@ def turned(kernel: Tensor) -> Tensor:
 
 def _turned(kernel: Tensor) -> Tensor:
     return tf.reverse(tf.transpose(kernel, (0, 1, 3, 2)), (0, 1))
+
+
+def as_array(variable: Tensor) -> np.ndarray:
+    """Return the value of a variable, read-only; on a CPU it is the variable's own memory.
+
+    What is assigned to the variable later does not change it.
+    """
+    return np.asarray(memoryview(variable.read_value()))
+
+
+def nbytes(variable: Tensor) -> int:
+    """Return how much memory the value of a variable takes."""
+    return int(math.prod(variable.shape)) * int(variable.dtype.size)
 
 
 def size_of(x: Tensor, axis: int) -> Size:

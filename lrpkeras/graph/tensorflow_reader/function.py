@@ -78,7 +78,13 @@ class FunctionSource:
 
     def read(self) -> Graph:
         """Return the graph; see `keras_reader.read`."""
-        self.flat.shared.clear()
+        try:
+            return self._read()
+        finally:
+            # Weights are held by who reads them, not here as well.
+            self.flat.shared.clear()
+
+    def _read(self) -> Graph:
         wide = any(x.dtype == tf.float64 for x in self.flat.outputs)
         draft = Draft("float64" if wide else "float32", _no_layer)
         inputs = [_input(draft, spec) for spec in self.inputs]
@@ -151,6 +157,7 @@ class FunctionSource:
         feed = dict(zip(flat.inputs, arrays, strict=True))
         for name in flat.held:
             feed[flat.graph.get_tensor_by_name(f"{name}:0")] = flat.value(name).numpy()
+        flat.shared.clear()
         with tf.compat.v1.Session(graph=flat.graph, config=_unoptimized()) as session:
             found: tuple = session.run((self._tensors, list(flat.outputs)), feed)
         return found

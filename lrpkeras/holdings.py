@@ -1,0 +1,136 @@
+"""The arrays of a graph with rules, each held once, as variables that compiled functions read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from lrpkeras import backend
+from lrpkeras.errors import ModelError
+from lrpkeras.graph.graph import Graph
+from lrpkeras.graph.nodes import Input, Node
+from lrpkeras.graph.precision import narrow_kernels
+from lrpkeras.rules import Rule
+
+Array = Any
+Variable = Any
+
+
+class Holdings:
+    """Variables for all arrays that the nodes of a graph and their rules read.
+
+    Parameters
+    ----------
+    graph
+        A graph with all its facts.
+    rules
+        A rule for every node in `reached`.
+    reached
+        The nodes that get relevance; of all others the plain parameters are held.
+    precision
+        The type of kernels that bear a narrower one (`graph.precision`); None for none.
+
+    Attributes
+    ----------
+    variables
+        By node and by the name that its rule gives the array. What several nodes share is one.
+    weights, made
+        Bytes of the graph's own arrays, and of those that rules made of them.
+    graph
+        The graph without copies of its own: its arrays are the variables' memory. Those that rules
+        hold in another form only, such as kernels split by sign, are NaN there.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        rules: Mapping[str, Rule],
+        reached: set[str],
+        precision: str | None = None,
+    ) -> None:
+        self._rules, self._reached, self._precision = rules, reached, precision
+        self.variables: dict[str, dict[str, Variable]] = {}
+        self.weights = self.made = 0
+        self.graph = self._hold(graph)
+
+    def _hold(self, graph: Graph) -> Graph:
+        """Make a variable for every distinct array; return the graph that reads them."""
+        shared: dict[Any, Variable] = {}
+        own = {id(array) for node in graph for array in _arrays(node).values()}
+        narrow = narrow_kernels(graph) if self._precision else {}
+        nodes = []
+        for node, group in self._prepared(graph):
+            # What a rule makes lives for this turn only: afterwards its id is another array's.
+            passing: dict[Any, Variable] = {}
+            variables = self.variables[node.name] = {}
+            for key, array in group.items():
+                dtype = self._precision if array.shape == narrow.get(node.name) else None
+                known = shared if id(array) in own else passing
+                if (id(array), dtype) not in known:
+                    variable = backend.variable(array, f"{_plain(node.name)}_{key}", dtype)
+                    known[id(array), dtype] = variable
+                    self._count(variable, id(array) in own)
+                variables[key] = known[id(array), dtype]
+            nodes.append(_reading(node, group, variables))
+        return graph.with_nodes(nodes)
+
+    def _count(self, variable: Variable, is_weight: bool) -> None:
+        if is_weight:
+            self.weights += backend.nbytes(variable)
+        else:
+            self.made += backend.nbytes(variable)
+
+    def refresh(self, graph: Graph) -> None:
+        """Take over the arrays of a graph of the same structure.
+
+        Raises
+        ------
+        ModelError
+            If nodes that shared an array no longer do.
+        """
+        assigned: dict[int, int] = {}
+        nodes = []
+        for node, group in self._prepared(graph):
+            variables = self.variables[node.name]
+            for key, array in group.items():
+                variable = variables[key]
+                if assigned.setdefault(id(variable), id(array)) != id(array):
+                    raise ModelError(
+                        f"{node.name!r} no longer shares its weights with another layer, as it did "
+                        "when the analyzer was built: build it anew."
+                    )
+                backend.assign(variable, array)
+            nodes.append(_reading(node, group, variables))
+        self.graph = graph.with_nodes(nodes)
+
+    def _prepared(self, graph: Graph) -> Iterator[tuple[Node, Mapping[str, Array]]]:
+        """Yield every node and its arrays: as its rule prepares them, or its plain parameters."""
+        for node in graph:
+            if not isinstance(node, Input):
+                gets = node.name in self._reached
+                yield node, self._rules[node.name].prepare(node) if gets else node.parameters
+
+
+def _arrays(node: Node) -> dict[str, np.ndarray]:
+    values = {field.name: getattr(node, field.name) for field in fields(node)}
+    return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+
+def _reading(node: Node, group: Mapping[str, Array], variables: Mapping[str, Variable]) -> Node:
+    """Return the node with the variables' memory as its arrays; NaN where none holds an array."""
+    held = {id(array): variables[key] for key, array in group.items()}
+    arrays: dict[str, Any] = {}
+    for name, array in _arrays(node).items():
+        variable = held.get(id(array))
+        if variable is not None and variable.dtype == array.dtype:
+            arrays[name] = backend.as_array(variable)
+        else:
+            arrays[name] = np.broadcast_to(np.asarray(np.nan, array.dtype), array.shape)
+    return replace(node, **arrays)
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name)
