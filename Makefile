@@ -6,10 +6,15 @@
 #   make lowest                     quick tests with the lowest supported versions
 #   make demo EXTRAS=tensorflow,dev another TensorFlow than tensorflow-cpu
 #   make test WORKERS=0             all tests in one process
+#   make bench                      measure; writes benchmarks/RESULTS.md (an idle half hour)
+#   make bench-peers                environments of zennit, captum and iNNvestigate, to compare with
+#   make bench-peers TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
 
 VENV    ?= .venv
 WORKERS ?= 2
 EXTRAS  ?= cpu,dev
+TORCH   ?= torch
+PYTHON311 ?= python3.11
 
 BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
@@ -23,7 +28,8 @@ export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL := 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv demo test slow lint format lowest lowest-environment quick coverage bench clean
+.PHONY: help venv demo test slow lint format lowest lowest-environment quick coverage bench \
+	bench-peers clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -82,9 +88,28 @@ quick: $(STAMP)
 coverage: $(STAMP)
 	$(PYTEST) -m "not slow and not reference" --cov
 
+# On an idle machine: about half an hour. Peers take part where `make bench-peers` has been.
 bench: $(STAMP)
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run --anew --json benchmarks/results.json
+
+# zennit asks for torchvision, of which it needs nothing here; iNNvestigate for less than Python 3.11.
+bench-peers: .venv-peers/.installed .venv-innvestigate/.installed
+
+.venv-peers/.installed:
+	$(firstword $(PYTHON)) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet $(TORCH)
+	.venv-peers/bin/python -m pip install --quiet --no-deps "zennit==0.5.1" "captum==0.9.0"
+	.venv-peers/bin/python -m pip install --quiet numpy pillow click tqdm matplotlib packaging
+	@touch $@
+
+.venv-innvestigate/.installed:
+	$(PYTHON311) -m venv .venv-innvestigate
+	.venv-innvestigate/bin/python -m pip install --quiet "tensorflow-cpu==2.14.1" \
+	    future matplotlib pillow
+	.venv-innvestigate/bin/python -m pip install --quiet --no-deps --ignore-requires-python \
+	    "innvestigate==2.1.2"
+	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-lowest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	rm -rf $(VENV) .venv-lowest .venv-peers .venv-innvestigate build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 	    .hypothesis .coverage

@@ -1,73 +1,247 @@
-import json
-import types
+import sys
+from pathlib import Path
 
-import numpy as np
 import pytest
 
-from benchmarks import run
+from benchmarks import machine, networks, report, results, run, spread, targets, turns, ways
+from benchmarks.peers import client
+
+ROOT = Path(__file__).parents[1]
+QUICK = ["--quick", "--torch-python", "absent", "--innvestigate-python", "absent"]
 
 
-def test_the_quick_benchmark_runs_prints_every_candidate_and_writes_them_as_json(tmp_path, capsys):
-    assert run.main(["--quick", "--json", str(tmp_path / "out.json")]) == 0
-    printed = capsys.readouterr().out
-    results = json.loads((tmp_path / "out.json").read_text())["results"]
-    expected = [
-        (model, what) for model in run.TINY for what in ("forward", "tape gradient", *run.PRESETS)
-    ]
-    assert [(result["model"], result["what"]) for result in results] == expected
-    rows = [
-        line for line in printed.splitlines() if line.split()[:1] in [[name] for name in run.TINY]
-    ]
-    assert len(rows) == len(expected)
-    for result, row in zip(results, rows, strict=True):
-        assert f" {result['what']} " in row
-    by_what = {(result["model"], result["what"]): result for result in results}
-    for model in run.TINY:
-        # One adjoint for every product of the forward pass.
-        for what in ("tape gradient", "gradient", "epsilon"):
-            assert by_what[model, what]["forwards"] == 2
-            assert by_what[model, what]["products"] == 2 * by_what[model, "forward"]["products"]
-        assert by_what[model, "tape gradient"]["ratio"] == 1
-    assert all(0 < result["low"] <= result["median"] <= result["high"] for result in results)
+# The whole, tiny
 
 
-def test_ratios_are_taken_round_by_round_and_the_median_reported(monkeypatch):
-    monkeypatch.setattr(run.multiply_adds, "operations", lambda graph: [None] * graph)
-    monkeypatch.setattr(run.multiply_adds, "total", lambda graph: 100 * graph)
-    candidates = [
-        run.Candidate(what, lambda: np.zeros(1), graph, 0.5)
-        for what, graph in (("forward", 1), (run.BASELINE, 2), ("z_plus", 3))
-    ]
-    # The third round is ten times slower for all: the ratios do not see it.
-    seconds = np.array([[1, 2, 3], [1, 2, 5], [10, 20, 40]], float)
-    forward, tape, preset = run._results("net", 4, candidates, seconds)
-    assert (forward.median, tape.median, preset.median) == (1, 2, 5)
-    assert (forward.ratio, tape.ratio, preset.ratio) == (0.5, 1, 2)
-    assert (preset.ratio_low, preset.ratio_high) == (1.75, 2.25)
-    assert (preset.multiply_adds, preset.products, preset.forwards) == (300, 3, 3)
-    assert (preset.model, preset.batch, preset.first_call) == ("net", 4, 0.5)
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """What the quick benchmark printed, and the folder with what it wrote."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    assert run.main([*QUICK, "--json", str(folder / "results.json")]) == 0
+    return folder
 
 
-def test_candidates_take_turns(monkeypatch):
-    order = []
+def test_the_quick_benchmark_times_every_preset_of_every_network(quick):
+    cells = results.load(quick / "results.json").of("times")
+    assert list(cells) == [(name, "2") for name in networks.TINY]
+    for cell in cells.values():
+        assert set(cell["seconds"]) == {ways.FORWARD, ways.GRADIENT, *ways.PRESETS}
+        assert all(len(row) == 3 and min(row) > 0 for row in cell["seconds"].values())
+        assert set(cell["first_call"]) == set(cell["seconds"])
 
-    def candidate(what):
-        return run.Candidate(what, lambda: order.append(what), types.SimpleNamespace(), 0.0)
 
-    monkeypatch.setattr(run, "_function", lambda what, function, images: candidate(what))
-    monkeypatch.setattr(run, "_preset", lambda model, name, images: candidate(name))
-    monkeypatch.setattr(run, "_results", lambda name, batch, candidates, seconds: seconds.shape)
-    shape = run.measure(run.TINY["tiny"](), "tiny", 2, ["zero", "flat"], repeats=3)
-    assert shape == (3, 4)
-    assert order == ["forward", "tape gradient", "zero", "flat"] * 3
+def test_multiply_adds_in_the_traced_graph_are_those_of_the_designs_table(quick):
+    cells = results.load(quick / "results.json").of("work")
+    assert list(cells) == [(name,) for name in networks.TINY]
+    for cell in cells.values():
+        assert set(cell["counted"]) == set(ways.PRESETS)
+        assert cell["counted"] == cell["expected"]
+        assert cell["counted"]["epsilon"] == 2 * cell["forward"]
+
+
+def test_ten_classes_at_once_are_what_ten_calls_give(quick):
+    for cell in results.load(quick / "results.json").of("classes").values():
+        # The same arithmetic in another order, in float32.
+        assert cell["difference"] < 1e-4
+
+
+def test_fresh_processes_tell_seconds_and_memory(quick):
+    cells = results.load(quick / "results.json").of("fresh")
+    assert {what for _, what in cells} == {ways.GRADIENT, "epsilon_plus_flat"}
+    for cell in cells.values():
+        assert cell["build"] > 0
+        assert cell["first_call"] > 0
+        if sys.platform == "linux":
+            assert 100 * 2**20 < cell["loaded"] <= cell["peak"]
+
+
+def test_growth_is_measured_over_batches_and_over_pixels(quick):
+    cells = results.load(quick / "results.json").of("growth")
+    assert set(cells) == {("tiny-resnet", "batch"), ("tiny-resnet", "pixels")}
+    for cell in cells.values():
+        assert set(cell["seconds"]) == {ways.GRADIENT, "epsilon_plus_flat"}
+
+
+def test_the_results_page_names_the_machine_what_is_absent_and_what_is_not_measured(quick):
+    page = (quick / "RESULTS.md").read_text()
+    assert "keras 3" in page
+    assert "cores" in page
+    assert "`make bench-peers` makes it" in page
+    assert "not measured" in page
+    assert "no GPU was at hand" in page
+    assert (quick / "results.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_measuring_a_part_again_keeps_the_others(quick, tmp_path, capsys):
+    path = tmp_path / "results.json"
+    path.write_text((quick / "results.json").read_text())
+    before = results.load(path)
+    assert run.main(["classes", *QUICK, "--json", str(path)]) == 0
+    after = results.load(path)
+    assert set(after.cells) == set(before.cells)
+    assert after.get("classes", "tiny")["run"] != before.get("classes", "tiny")["run"]
+    assert after.get("times", "tiny", 2) == before.get("times", "tiny", 2)
+    assert len(after.runs) == 2
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--models", "VGG"], ["--presets", "epsilom"], ["--repeats", "0"], ["--batch", "x"]],
+    [["--models", "VGG"], ["--presets", "epsilom"], ["--rounds", "0", "1"], ["--batch", "x"]],
 )
 def test_arguments_that_are_not_understood_end_with_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         run.main(arguments)
     assert stop.value.code == 2
     assert "usage" in capsys.readouterr().err
+
+
+def test_a_part_that_is_unknown_is_named():
+    with pytest.raises(SystemExit, match=r"Unknown: time\. Parts: work, times"):
+        run.main(["time", "--quick"])
+
+
+# Rounds and ratios
+
+
+def test_ways_take_turns():
+    order = []
+    runs = {name: lambda name=name: order.append(name) or 0.5 for name in "abc"}
+    seconds = turns.take_turns(runs, budget=0, least=3, most=9)
+    assert order == list("abc") * 3
+    assert seconds == {name: [0.5] * 3 for name in "abc"}
+
+
+def test_rounds_go_on_until_the_budget_is_spent(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(turns.time, "perf_counter", lambda: float(next(clock)))
+    # A round takes one second of this clock: the fifth ends at the budget.
+    assert len(turns.take_turns({"a": lambda: 0.0}, budget=5, least=1, most=9)["a"]) == 5
+
+
+def test_ratios_are_taken_round_by_round():
+    # The third round is ten times slower for all: the ratios do not see it.
+    forward, tape, preset = [1, 1, 10], [2, 2, 20], [3, 5, 40]
+    assert spread.ratio(forward, tape) == spread.Spread(0.5, 0.5, 0.5)
+    assert spread.ratio(preset, tape) == spread.Spread(2.0, 1.75, 2.25)
+    assert spread.spread(preset) == spread.Spread(5.0, 4.0, 22.5)
+
+
+# What is made of the numbers
+
+
+def by_hand():
+    """Results of two networks; the tape takes 2 seconds."""
+    found = results.Results()
+    found.begin(machine.run("benchmarks.run", ["--json", "/somewhere/else/results.json"]))
+    seconds = {
+        ways.FORWARD: [1, 1, 1],
+        ways.GRADIENT: [2, 2, 2],
+        "epsilon": [2.2, 2.2, 2.2],
+        "epsilon_plus_flat": [3, 3, 3],
+        client.ZENNIT[0]: [9, 9, 9],
+    }
+    calls = dict.fromkeys(seconds, 0.5)
+    absent = {ways.BFLOAT16: "no such instructions"}
+    for name in targets.MODELS:
+        found.put("times", name, 4, seconds=seconds, first_call=calls, absent=absent)
+    counted = {"epsilon": 200, "epsilon_plus_flat": 290}
+    found.put("work", "VGG16", forward=100, counted=counted, expected=counted)
+    found.put("work", "ResNet50", forward=100, counted=counted, expected={**counted, "epsilon": 1})
+    times = {"build": 5.0, "first_call": 6.0}
+    for what, peak in ((ways.GRADIENT, 300), ("epsilon_plus_flat", 350)):
+        memory = {"loaded": 100 * 2**20, "built": 150 * 2**20, "peak": peak * 2**20}
+        found.put("fresh", "ResNet50", what, batch=16, **times, **memory)
+    ten = {"ten at once": [2, 2, 2], "ten calls": [5, 5, 4]}
+    found.put("classes", "VGG16", batch=4, difference=0.0, seconds=ten)
+    return found
+
+
+def test_targets_are_judged_by_median_ratios():
+    rows = {what: cells for what, *cells in targets.rows(by_hand())}
+    assert rows["epsilon"] == ["≤ 1.10", "1.10, pass", "≤ 1.05", "1.10, **miss**"]
+    assert rows["epsilon_plus_flat"] == ["≤ 1.40", "1.50, **miss**", "≤ 1.50", "1.50, pass"]
+    zennit = rows["zennit's time / ours, epsilon_plus_flat"]
+    assert zennit == ["≥ 3.00", "3.00, pass", "≥ 3.50", "3.00, **miss**"]
+    first = rows["build + first call, epsilon_plus_flat"]
+    assert first == ["", "", "≤ 12.00 s", "11.00 s, pass"]
+    ten = rows["ten classes at once / ten calls, epsilon_plus_flat"]
+    assert ten == ["≤ 0.45", "0.40, pass", "≤ 0.45", "not measured"]
+    # 350 - 100 of explaining against 300 - 100 of the gradient.
+    memory = rows["memory that it adds / that the gradient adds, batch 16"]
+    assert memory == ["≤ 1.25", "not measured", "≤ 1.25", "1.25, pass"]
+    assert rows["epsilon_gamma_box"] == ["≤ 1.60", "not measured", "≤ 1.90", "not measured"]
+
+
+def test_the_results_page_shows_every_part(tmp_path):
+    report.write(by_hand(), tmp_path / "RESULTS.md")
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "| epsilon_plus_flat | 3000 | 1.50 (1.50 to 1.50) |" in page
+    assert "| VGG16 | 0.000 | 2.000 | 2.900 | yes |" in page
+    assert "| ResNet50 | 0.000 | 2.000 | 2.900 | **no** |" in page
+    assert "| ResNet50, epsilon_plus_flat | 100 | 50 | 250 | 350 | 1.25 |" in page
+    assert "| VGG16, batch 4 | 2000 | 5000 | 0.40 (0.40 to 0.45) |" in page
+    assert "epsilon_plus_flat bfloat16: no such instructions" in page
+    assert ".../results.json" in page
+    assert "/somewhere" not in page
+
+
+def test_the_readmes_table_has_ratios_and_multiply_adds():
+    lines = report.readme(by_hand()).splitlines()
+    assert "| `epsilon_plus_flat` | 1.50 | 1.50 | 2.90, 2.90 |" in lines
+    assert "| zennit EpsilonPlusFlat | 4.50 | 4.50 |  |" in lines
+
+
+# Peers
+
+
+WORKER = """
+import sys
+from benchmarks.peers import worker
+
+class Library:
+    def about(self):
+        print("chatter that is no answer")
+        return {"library": "1.0"}
+
+    def prepare(self, network, what, size):
+        if what == "broken":
+            raise ValueError("no such rule")
+        return worker.Prepared(lambda batch: [0] * batch, sum, parameters=size, multiply_adds=7)
+
+worker.serve(Library())
+"""
+
+
+@pytest.fixture
+def peer(tmp_path, monkeypatch):
+    """A worker of this environment, which explains nothing."""
+    (tmp_path / "worker_of_a_test.py").write_text(WORKER)
+    monkeypatch.setattr(client, "PATHS", [str(ROOT), str(tmp_path)])
+    known = client.Peer("fake", "worker_of_a_test", ("fake sum",), ("net",))
+    monkeypatch.setitem(client.PEERS, "fake", known)
+    with client.asking({"fake": Path(sys.executable)}) as (workers, absent):
+        assert absent == {}
+        yield workers["fake"]
+
+
+def test_a_worker_is_asked_in_turn(peer):
+    assert peer.about == {"library": "1.0"}
+    assert peer.prepare("net", "fake sum", 8, parameters=8, work=7) > 0
+    assert peer.run("net", "fake sum", 3)() > 0
+    with pytest.raises(client.PeerError, match="KeyError"):
+        peer.run("net", "something else", 3)()
+    with pytest.raises(client.PeerError, match="ValueError: no such rule"):
+        peer.prepare("net", "broken", 8, parameters=8, work=7)
+
+
+def test_a_peers_network_that_is_not_ours_is_refused(peer):
+    with pytest.raises(client.PeerError, match="takes 7 multiply-adds, the Keras model 8 and 9"):
+        peer.prepare("net", "fake sum", 8, parameters=8, work=9)
+
+
+def test_a_peer_that_cannot_start_is_left_out_with_a_reason(tmp_path):
+    pythons = {"torch": tmp_path / "none", "innvestigate": Path(sys.executable)}
+    with client.asking(pythons) as (workers, absent):
+        assert workers == {}
+    assert "make bench-peers" in absent["torch"]
+    assert "ended" in absent["innvestigate"]

@@ -1,0 +1,88 @@
+"""What is shown of what was measured: on the terminal, as `RESULTS.md`, and in the README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks import classes, sections, spread, tables, targets, ways
+from benchmarks.peers import client
+from benchmarks.results import Cell, Results
+
+HEADINGS = {
+    "work": "Multiply-adds",
+    "times": "Times",
+    "classes": "Ten classes at once",
+    "fresh": "The first call, and memory",
+    "growth": "Growth",
+    "slow": "Slow peers",
+}
+
+
+def write(found: Results, path: Path) -> None:
+    """Write `RESULTS.md`."""
+    path.write_text("\n\n".join(section(found) for section in sections.SECTIONS) + "\n")
+
+
+def readme(found: Results) -> str:
+    """Return the README's table: ratios to the tape gradient at batch 4, and multiply-adds."""
+    heads = ("time, in gradients of a tape", *targets.MODELS, "multiply-adds, in forward passes")
+    names = [*ways.PRESETS, ways.BFLOAT16, *client.ZENNIT, client.CAPTUM, client.INNVESTIGATE]
+    measured = [(name, *(_ratio(found, model, name) for model in targets.MODELS)) for name in names]
+    rows = [
+        (f"`{name}`" if name in ways.PRESETS else name, *ratios, _work(found, name))
+        for name, *ratios in measured
+        if any(ratios)
+    ]
+    return tables.markdown(heads, rows)
+
+
+def _ratio(found: Results, model: str, what: str) -> str:
+    value = targets.of_times(what, ways.GRADIENT)(found, model)
+    return "" if value is None else f"{value:.2f}"
+
+
+def _work(found: Results, what: str) -> str:
+    cells = [found.get("work", model) for model in targets.MODELS]
+    counts = [c["counted"][what] / c["forward"] for c in cells if c and what in c["counted"]]
+    return ", ".join(f"{count:.2f}" for count in counts)
+
+
+def printed(found: Results, model: str, batch: int) -> str:
+    """Return one cell's table for the terminal."""
+    heads = (f"{model}, batch {batch}", "ms", "quartiles", "x tape", "quartiles", "first call")
+    cell = found.get("times", model, batch)
+    assert cell is not None
+    rows = [
+        (
+            what,
+            tables.milliseconds(time.median),
+            f"{tables.milliseconds(time.low)} - {tables.milliseconds(time.high)}",
+            f"{ratio.median:.2f}",
+            f"{ratio.low:.2f} - {ratio.high:.2f}",
+            f"{cell['first_call'][what]:.1f} s",
+        )
+        for what, time, ratio in sections.spreads(cell)
+    ]
+    left_out = [f"{what} is left out: {why}" for what, why in cell["absent"].items()]
+    return "\n".join([tables.aligned(heads, rows), *left_out, ""])
+
+
+def classes_line(model: str, cell: Cell) -> str:
+    """Return the terminal's line on ten classes."""
+    seconds = cell["seconds"]
+    ratio = spread.ratio(seconds[classes.AT_ONCE], seconds[classes.APART])
+    return f"{model}: ten at once / ten calls {tables.quartiles(ratio)}"
+
+
+def fresh_line(model: str, what: str, cell: Cell) -> str:
+    """Return the terminal's line on a fresh process."""
+    seconds = f"built in {cell['build']:.1f} s, first call {cell['first_call']:.1f} s"
+    if cell["peak"] is None:
+        return f"{model} {what}: {seconds}; memory cannot be read on this system"
+    added = tables.mebibytes(cell["peak"] - cell["loaded"])
+    return f"{model} {what}: {seconds}; adds {added} MiB at batch {cell['batch']}"
+
+
+def growth_lines(found: Results) -> list[str]:
+    """Return the terminal's lines on growth."""
+    return sections.growth(found).splitlines()[2:]

@@ -1,0 +1,232 @@
+"""The sections of `RESULTS.md`, each from the cells of its part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks import cards, classes, spread, targets, ways
+from benchmarks.results import Cell, Results
+from benchmarks.tables import markdown, mebibytes, milliseconds, quartiles
+
+NOTHING = "Not measured yet."
+
+
+def opening(found: Results) -> str:
+    """Say what this is."""
+    return """\
+# Results of the benchmark
+
+Written by `make bench` from `results.json`; do not edit. Weights are random (the work does not
+depend on their values), images have 224 × 224 pixels. What is timed is what users call, with all
+checks, up to the finished NumPy array. All that is compared in one table took turns in one run, the
+peers in processes of their own that were asked in turn. "× tape" is the time in units of the tape
+gradient's in the same round. Numbers are medians over rounds, quartiles in brackets."""
+
+
+def goals(found: Results) -> str:
+    """Compare what was measured with what it should be."""
+    heads = ["(batch 4)"]
+    for model in targets.MODELS:
+        heads += [f"{model}: target", "measured"]
+    return "## Targets\n\n" + markdown(heads, targets.rows(found))
+
+
+def times(found: Results) -> str:
+    """Show a table for each network, with a column pair for each batch size."""
+    models: dict[str, dict[str, Cell]] = {}
+    for (model, batch), cell in found.of("times").items():
+        models.setdefault(model, {})[batch] = cell
+    if not models:
+        return f"## Times\n\n{NOTHING}"
+    tables = [_times_of(model, cells) for model, cells in models.items()]
+    plot = "![time in units of the tape gradient, and per image](results.png)"
+    return "\n\n".join(["## Times", plot, *tables, PEERS])
+
+
+PEERS = """\
+What the peers run: zennit its composites of these names, normalizations merged by its
+`SequentialMergeBatchNorm` and sums as its `Sum` modules. captum `LRP` with its default,
+`EpsilonRule` in every module, also in normalizations, which it does not fold; it does not support a
+plain `+`, so that sums are its own `Addition_Module`. iNNvestigate `lrp.sequential_preset_a_flat`.
+Their networks have the same parameters and multiply-adds as Keras' (checked when they are built).
+Peers run on VGG16, ResNet50 and, zennit alone, MobileNetV2 (captum has no rule for ReLU6).
+DenseNet121 and EfficientNetB0 are not measured with peers: zennit has no canonizer for a
+normalization in front of a ReLU and a convolution, nor a rule for a product with a gate. The more
+expensive peers are left out at large batch sizes."""
+
+
+def _times_of(model: str, cells: dict[str, Cell]) -> str:
+    whats = list(dict.fromkeys(what for cell in cells.values() for what in cell["seconds"]))
+    heads = [model]
+    for batch in cells:
+        heads += [f"batch {batch}: ms", "× tape"]
+    columns = [{what: _cells(*both) for what, *both in spreads(c)} for c in cells.values()]
+    rows = [
+        [f"{what}", *(text for column in columns for text in column.get(what, ("", "")))]
+        for what in whats
+    ]
+    absent = {what: why for cell in cells.values() for what, why in cell["absent"].items()}
+    left_out = [f"Left out: {what}: {why}." for what, why in absent.items()]
+    return "\n\n".join([markdown(heads, rows), *left_out])
+
+
+def spreads(cell: Cell) -> list[tuple[str, spread.Spread, spread.Spread]]:
+    """Return each way's seconds, and their ratio to the tape gradient's."""
+    seconds = cell["seconds"]
+    base = seconds[ways.GRADIENT]
+    return [(what, spread.spread(row), spread.ratio(row, base)) for what, row in seconds.items()]
+
+
+def _cells(time: spread.Spread, ratio: spread.Spread) -> tuple[str, str]:
+    return milliseconds(time.median), quartiles(ratio)
+
+
+def work(found: Results) -> str:
+    """Show multiply-adds in forward passes, and whether they are those of the table."""
+    cells = found.of("work")
+    if not cells:
+        return f"## Multiply-adds\n\n{NOTHING}"
+    presets = list(dict.fromkeys(p for cell in cells.values() for p in cell["counted"]))
+    heads = ["network", "forward, G", *presets, "as the table says"]
+    rows = [
+        [
+            model,
+            f"{cell['forward'] / 1e9:.3f}",
+            *(_count(cell, preset) for preset in presets),
+            "yes" if cell["counted"] == cell["expected"] else "**no**",
+        ]
+        for (model,), cell in cells.items()
+    ]
+    return WORK + markdown(heads, rows)
+
+
+def _count(cell: Cell, preset: str) -> str:
+    counted = cell["counted"].get(preset)
+    return "" if counted is None else f"{counted / cell['forward']:.3f}"
+
+
+WORK = """\
+## Multiply-adds
+
+Of convolutions and matrix products for one image, counted in the traced graph, in forward passes of
+the network. "As the table says": equal, to the last one, to what the design's table gives for every
+layer's rule, the sign of its inputs, and whether a ReLU closes behind it (`work.py`).
+
+"""
+
+
+def first_calls(found: Results) -> str:
+    """Show the seconds to the first explanation."""
+    cells = found.of("fresh")
+    slow = [
+        f"{peer} takes {cell['seconds']:.0f} s for {model}, building and first call."
+        for (model, peer), cell in found.of("slow").items()
+    ]
+    rows = [
+        [f"{model}, {what}", *(f"{cell[key]:.1f}" for key in ("build", "first_call"))]
+        for (model, what), cell in cells.items()
+    ]
+    table = markdown(["seconds", "build", "first call"], rows) if rows else NOTHING
+    return "\n\n".join([FIRST, table, *slow])
+
+
+FIRST = """\
+## Build and first call
+
+In a fresh process, from the Keras model to the analyzer (verified), and its first call, batch 1,
+which traces."""
+
+
+def ten(found: Results) -> str:
+    """Show ten classes at once against ten calls."""
+    rows = []
+    for (model,), cell in found.of("classes").items():
+        seconds = cell["seconds"]
+        ratio = spread.ratio(seconds[classes.AT_ONCE], seconds[classes.APART])
+        both = [milliseconds(spread.spread(row).median) for row in seconds.values()]
+        rows.append([f"{model}, batch {cell['batch']}", *both, quartiles(ratio)])
+    heads = ["epsilon_plus_flat", "ten at once, ms", "ten calls, ms", "ratio"]
+    return "## Ten classes at once\n\n" + (markdown(heads, rows) if rows else NOTHING)
+
+
+def memory(found: Results) -> str:
+    """Show what each way adds to the memory of a process."""
+    cells = {key: cell for key, cell in found.of("fresh").items() if cell["peak"] is not None}
+    rows = []
+    for (model, what), cell in cells.items():
+        base = cells.get((model, ways.GRADIENT))
+        share = f"{_added(cell) / _added(base):.2f}" if base and _added(base) else ""
+        numbers = (cell["loaded"], cell["built"] - cell["loaded"], _added(cell), cell["peak"])
+        rows.append([f"{model}, {what}", *map(mebibytes, numbers), share])
+    heads = ["MiB", "loaded", "built adds", "all added", "peak", "added / gradient's"]
+    return MEMORY + (markdown(heads, rows) if rows else NOTHING)
+
+
+def _added(cell: Cell) -> int:
+    return cell["peak"] - cell["loaded"]
+
+
+MEMORY = """\
+## Memory
+
+Each way in a process of its own, batch 16. As Linux counts resident memory: "loaded" with
+TensorFlow imported and the model built and called once; "built adds" what function or analyzer hold
+after a first call on one image, the analyzer's own copies of the weights included; "peak" the most
+from "loaded" on, after three calls on the batch; "all added" peak less loaded, which is what the
+target compares.
+
+"""
+
+
+def growth(found: Results) -> str:
+    """Show the time of one image over batch size and size of images."""
+    parts = []
+    for (model, by), cell in found.of("growth").items():
+        numbers = list(next(iter(cell["seconds"].values())))
+        rows = [
+            [what, *(milliseconds(_each(by, number, row[number])) for number in numbers)]
+            for what, row in cell["seconds"].items()
+        ]
+        unit = "ms an image, by batch size" if by == "batch" else "ms per 224 × 224 pixels, by size"
+        parts.append(markdown([f"{model}: {unit}", *numbers], rows))
+    return "\n\n".join(["## Growth", *(parts or [NOTHING])])
+
+
+def _each(by: str, number: str, seconds: list[float]) -> float:
+    """Return the median seconds of an image, or of as many pixels as 224 × 224."""
+    times = int(number) if by == "batch" else (int(number) / 224) ** 2
+    return spread.spread(seconds).median / times
+
+
+def where(found: Results) -> str:
+    """Show the machine, the versions, the dates and the commands."""
+    return "\n\n".join(["## Where and how", *(_run(*item) for item in found.runs.items())])
+
+
+def _run(number: str, run: dict) -> str:
+    names = ("python", "numpy", "keras", "tensorflow", "lrpkeras")
+    versions = ", ".join(f"{name} {run[name]}" for name in names)
+    peers = [f"{name} {v}" for about in run.get("peers", {}).values() for name, v in about.items()]
+    lines = [
+        f"Run {number}: {run['when']}, `{run['command']}`.",
+        f"{run['processor']} ({run['machine']}), {run['cores']} cores, {run['memory']} of memory, "
+        f"{run['system']}. Of its vector instructions: {', '.join(run['flags']) or 'unknown'}.",
+        f"Load before it began (1, 5, 15 minutes): {run['load']}. GPUs: {run['gpus'] or 'none'}.",
+        f"{versions}. Peers: {', '.join(peers) or 'none'}.",
+        *(f"Left out: {name}: {why}." for name, why in run.get("missing", {}).items()),
+    ]
+    return "\n".join(f"- {line}" if n else line for n, line in enumerate(lines))
+
+
+SECTIONS: tuple[Callable[[Results], str], ...] = (
+    opening,
+    goals,
+    times,
+    work,
+    first_calls,
+    ten,
+    memory,
+    growth,
+    cards.section,
+    where,
+)

@@ -1,0 +1,160 @@
+"""The parts of the benchmark, in the order in which they run."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from collections.abc import Callable, Iterable
+
+import keras
+import tensorflow as tf
+
+from benchmarks import classes, fresh, growth, machine, networks, report, times, ways, work
+from benchmarks.peers import client
+from benchmarks.results import Results
+
+Options = argparse.Namespace
+
+# Fresh processes: what each way costs the first time, and in memory.
+MEMORY = (ways.FORWARD, ways.GRADIENT, "epsilon", "epsilon_plus_flat", "epsilon_alpha2_beta1_flat")
+TARGETED = ("VGG16", "ResNet50")  # what the smaller parts are measured on
+BATCHES, SIZES = (1, 2, 4, 8, 16, 32), (112, 160, 224, 320, 448)
+MEMORY_BATCH, CLASSES_BATCH = 16, 4
+SLOW_BUILDS = ("ResNet50",)
+
+
+def run(options: Options, found: Results) -> None:
+    """Measure the parts that `options` ask for, and keep their cells."""
+    unknown = set(options.parts) - set(STAGES)
+    if unknown:
+        sys.exit(f"Unknown: {', '.join(sorted(unknown))}. Parts: {', '.join(STAGES)}.")
+    tf.get_logger().setLevel("ERROR")
+    for name, stage in STAGES.items():
+        if not options.parts or name in options.parts:
+            print(f"\n{report.HEADINGS[name]}", flush=True)
+            stage(options, found)
+
+
+def _times(options: Options, found: Results) -> None:
+    pythons = {name: getattr(options, f"{name}_python") for name in client.PEERS}
+    with client.asking(pythons) as (workers, missing):
+        about = {name: worker.about for name, worker in workers.items()}
+        found.note(peers=about, missing=missing)
+        for peer, why in missing.items():
+            print(f"{peer} is left out: {why}")
+        for name in options.models:
+            _times_of(name, options, found, list(workers.values()))
+            for worker in workers.values():
+                worker.ask(do="forget")
+
+
+def _times_of(name: str, options: Options, found: Results, workers: list[client.Worker]) -> None:
+    model = networks.build(name)
+    workers = [worker for worker in workers if name in worker.peer.networks]
+    presets = [*options.presets, *_bfloat16(options)]
+    if any(client.INNVESTIGATE in worker.peer.ways for worker in workers):
+        presets.append(ways.PRESET_A_FLAT)
+    made, absent = ways.ways(model, presets)
+    peers, first_calls, refused = times.prepare_peers(workers, name, model, made[0])
+    first = {way.what: way.first_call for way in made} | first_calls
+    absent |= refused | ({} if _bfloat16(options) else {ways.BFLOAT16: machine.NO_BFLOAT16})
+    for batch in options.batch:
+        cell = times.measure(
+            name,
+            model,
+            made,
+            peers,
+            batch=batch,
+            budget=options.seconds,
+            rounds=options.rounds,
+            all_peers=batch <= options.peer_batch,
+        )
+        found.put("times", name, batch, first_call=first, absent=absent, **cell)
+        print(report.printed(found, name, batch), flush=True)
+    _forget()
+
+
+def _bfloat16(options: Options) -> list[str]:
+    wanted = options.bfloat16 == "yes" or (options.bfloat16 == "auto" and machine.has_bfloat16())
+    return [ways.BFLOAT16] if wanted else []
+
+
+def _forget() -> None:
+    keras.backend.clear_session()
+    gc.collect()
+
+
+def _work(options: Options, found: Results) -> None:
+    for name in options.models:
+        cell = work.measure(networks.build(name), options.presets)
+        found.put("work", name, **cell)
+        wrong = [p for p, n in cell["counted"].items() if n != cell["expected"][p]]
+        print(f"{name}: {'as the table says' if not wrong else f'NOT as the table says: {wrong}'}")
+        _forget()
+
+
+def _classes(options: Options, found: Results) -> None:
+    for name in _targeted(options):
+        batch = min(CLASSES_BATCH, max(options.batch))
+        cell = classes.measure(networks.build(name), "epsilon_plus_flat", batch, options.rounds[0])
+        found.put("classes", name, **cell)
+        print(report.classes_line(name, cell), flush=True)
+        _forget()
+
+
+def _fresh(options: Options, found: Results) -> None:
+    batch, whats = MEMORY_BATCH, (*MEMORY, *_bfloat16(options))
+    if options.quick:
+        batch, whats = 2, (ways.GRADIENT, "epsilon_plus_flat")
+    for name in _targeted(options):
+        for what in whats:
+            try:
+                cell = fresh.in_a_process(name, what, batch)
+            except RuntimeError as error:
+                print(f"{name} {what} is left out: {error}", flush=True)
+                continue
+            found.put("fresh", name, what, **cell)
+            print(report.fresh_line(name, what, cell), flush=True)
+
+
+def _growth(options: Options, found: Results) -> None:
+    name = next((name for name in networks.OF_ANY_SIZE if name in options.models), None)
+    if name is None:
+        return
+    batches, sizes = ((1, 2), (16, 24)) if options.quick else (BATCHES, SIZES)
+    rounds = options.rounds[0]
+    found.put("growth", name, "batch", **growth.over_batches(networks.build(name), batches, rounds))
+    _forget()
+    found.put("growth", name, "pixels", **growth.over_sizes(name, sizes, rounds))
+    _forget()
+    print("\n".join(report.growth_lines(found)), flush=True)
+
+
+def _slow_builds(options: Options, found: Results) -> None:
+    """Build what takes a peer minutes; only if asked for."""
+    if not options.slow_peers:
+        return
+    pythons = {"innvestigate": options.innvestigate_python}
+    with client.asking(pythons) as (workers, _):
+        for worker in workers.values():
+            for name in SLOW_BUILDS:
+                answer = worker.ask(
+                    do="prepare", network=name, what=client.INNVESTIGATE, size=networks.SIZE
+                )
+                found.put("slow", name, client.INNVESTIGATE, seconds=answer["first_call"])
+                print(f"{name} {client.INNVESTIGATE}: {answer['first_call']:.0f} s", flush=True)
+
+
+def _targeted(options: Options) -> Iterable[str]:
+    return options.models[:1] if options.quick else [m for m in options.models if m in TARGETED]
+
+
+STAGES: dict[str, Callable[[Options, Results], None]] = {
+    "work": _work,
+    "times": _times,
+    "classes": _classes,
+    "fresh": _fresh,
+    "growth": _growth,
+    "slow": _slow_builds,
+}
