@@ -9,13 +9,14 @@ import keras
 # With softmax, as users have them: explaining starts from the logits either way.
 FULL = ("VGG16", "ResNet50", "MobileNetV2", "DenseNet121", "EfficientNetB0")
 SIZE = 224
+TINY_SIZE = 16
 OF_ANY_SIZE = ("ResNet50", "tiny-resnet")  # no dense layer that knows the size of images
 
 
 def build(name: str, size: int | None = None) -> keras.Model:
     """Return a network; `size` is that of its images, in pixels, if not what it is made for."""
     if name in TINY:
-        return TINY[name](size or 16)
+        return TINY[name](size or TINY_SIZE)
     size = size or SIZE
     return getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3))
 

@@ -46,7 +46,7 @@ def _times(options: Options, found: Results) -> None:
         for name in options.models:
             _times_of(name, options, found, list(workers.values()))
             for worker in workers.values():
-                worker.ask(do="forget")
+                worker.forget()
 
 
 def _times_of(name: str, options: Options, found: Results, workers: list[client.Worker]) -> None:
@@ -59,17 +59,11 @@ def _times_of(name: str, options: Options, found: Results, workers: list[client.
     peers, first_calls, refused = times.prepare_peers(workers, name, model, made[0])
     first = {way.what: way.first_call for way in made} | first_calls
     absent |= refused | ({} if _bfloat16(options) else {ways.BFLOAT16: machine.NO_BFLOAT16})
-    for batch in options.batch:
-        cell = times.measure(
-            name,
-            model,
-            made,
-            peers,
-            batch=batch,
-            budget=options.seconds,
-            rounds=options.rounds,
-            all_peers=batch <= options.peer_batch,
-        )
+    for batch in sorted(options.batch):
+        if batch > options.peer_batch:
+            peers = times.only_what_is_targeted(peers)
+        runs = times.runs(name, model, made, peers, batch)
+        cell = times.measure(runs, options.seconds, options.rounds)
         found.put("times", name, batch, first_call=first, absent=absent, **cell)
         print(report.printed(found, name, batch), flush=True)
     _forget()
@@ -106,7 +100,7 @@ def _classes(options: Options, found: Results) -> None:
 def _fresh(options: Options, found: Results) -> None:
     batch, whats = MEMORY_BATCH, (*MEMORY, *_bfloat16(options))
     if options.quick:
-        batch, whats = 2, (ways.GRADIENT, "epsilon_plus_flat")
+        batch, whats = 2, ("epsilon_plus_flat",)
     for name in _targeted(options):
         for what in whats:
             try:
@@ -147,7 +141,7 @@ def _slow_builds(options: Options, found: Results) -> None:
 
 
 def _targeted(options: Options) -> Iterable[str]:
-    return options.models[:1] if options.quick else [m for m in options.models if m in TARGETED]
+    return [name for name in options.models if name in TARGETED or options.quick]
 
 
 STAGES: dict[str, Callable[[Options, Results], None]] = {

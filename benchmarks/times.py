@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import keras
 
 from benchmarks import multiply_adds, ways
 from benchmarks.peers import client
 from benchmarks.results import Cell
-from benchmarks.turns import take_turns
+from benchmarks.turns import Run, take_turns
 from benchmarks.ways import Way
 
-# At large batches a round of all peers takes minutes: there only what a target is set for.
+# At large batches a round of all peers takes minutes and much memory: only what has a target.
 ALWAYS = ("zennit EpsilonPlusFlat",)
 
 PeerWay = tuple[client.Worker, str]
@@ -29,31 +29,33 @@ def prepare_peers(
     for worker in workers:
         for what in worker.peer.ways:
             try:
-                size = model.input_shape[1]
-                parameters = model.count_params()
-                first_calls[what] = worker.prepare(name, what, size, parameters, work)
+                first_calls[what] = worker.prepare(
+                    name, what, model.input_shape[1], parameters=model.count_params(), work=work
+                )
                 found.append((worker, what))
             except client.PeerError as error:
                 absent[what] = str(error)
     return found, first_calls, absent
 
 
-def measure(
-    name: str,
-    model: keras.Model,
-    made: Sequence[Way],
-    peers: Sequence[PeerWay],
-    *,
-    batch: int,
-    budget: float,
-    rounds: tuple[int, int],
-    all_peers: bool,
-) -> Cell:
-    """Return the seconds of every round, by way."""
+def only_what_is_targeted(peers: Sequence[PeerWay]) -> list[PeerWay]:
+    """Have peers forget all other ways; return those that are left."""
+    for worker in {id(worker): worker for worker, _ in peers}.values():
+        worker.forget(keep=ALWAYS)
+    return [(worker, what) for worker, what in peers if what in ALWAYS]
+
+
+def runs(
+    name: str, model: keras.Model, made: Sequence[Way], peers: Sequence[PeerWay], batch: int
+) -> dict[str, Run]:
+    """Return what is run in turn, on one batch."""
     images = ways.images(model, batch)
-    runs = {way.what: ways.run(way, images) for way in made}
-    asked = [(worker, what) for worker, what in peers if all_peers or what in ALWAYS]
-    runs |= {what: worker.run(name, what, batch) for worker, what in asked}
+    ours = {way.what: ways.run(way, images) for way in made}
+    return ours | {what: worker.run(name, what, batch) for worker, what in peers}
+
+
+def measure(runs: Mapping[str, Run], budget: float, rounds: tuple[int, int]) -> Cell:
+    """Return the seconds of every round, by way."""
     for run in runs.values():
         run()  # the first one at a batch size: libraries choose their kernels
     seconds = take_turns(runs, budget, *rounds)

@@ -19,6 +19,7 @@ from benchmarks import turns
 
 FORWARD = "forward"
 GRADIENT = "tape gradient"
+COMPILED_GRADIENT = "tape gradient, XLA"  # on a GPU analyzers are compiled, too
 PRESETS = (
     "epsilon",
     "epsilon_plus_flat",
@@ -100,7 +101,7 @@ def tape_gradient(model: keras.Model) -> Callable:
     return gradient
 
 
-FUNCTIONS = {FORWARD: forward, GRADIENT: tape_gradient}
+FUNCTIONS = {FORWARD: forward, GRADIENT: tape_gradient, COMPILED_GRADIENT: tape_gradient}
 
 
 def compiled(model: keras.Model, function: Callable) -> tuple[Callable, Callable]:

@@ -1,9 +1,26 @@
+import dataclasses
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
-from benchmarks import machine, networks, report, results, run, spread, targets, turns, ways
+import lrpkeras
+from benchmarks import (
+    cards,
+    gpu,
+    machine,
+    networks,
+    on_card,
+    report,
+    results,
+    run,
+    spread,
+    targets,
+    turns,
+    ways,
+    work,
+)
 from benchmarks.peers import client
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +40,7 @@ def quick(tmp_path_factory):
 
 def test_the_quick_benchmark_times_every_preset_of_every_network(quick):
     cells = results.load(quick / "results.json").of("times")
-    assert list(cells) == [(name, "2") for name in networks.TINY]
+    assert list(cells) == [("tiny-resnet", "2")]
     for cell in cells.values():
         assert set(cell["seconds"]) == {ways.FORWARD, ways.GRADIENT, *ways.PRESETS}
         assert all(len(row) == 3 and min(row) > 0 for row in cell["seconds"].values())
@@ -31,12 +48,18 @@ def test_the_quick_benchmark_times_every_preset_of_every_network(quick):
 
 
 def test_multiply_adds_in_the_traced_graph_are_those_of_the_designs_table(quick):
-    cells = results.load(quick / "results.json").of("work")
-    assert list(cells) == [(name,) for name in networks.TINY]
-    for cell in cells.values():
-        assert set(cell["counted"]) == set(ways.PRESETS)
-        assert cell["counted"] == cell["expected"]
-        assert cell["counted"]["epsilon"] == 2 * cell["forward"]
+    cell = results.load(quick / "results.json").get("work", "tiny-resnet")
+    assert set(cell["counted"]) == set(ways.PRESETS)
+    assert cell["counted"] == cell["expected"]
+    assert cell["counted"]["epsilon"] == 2 * cell["forward"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", networks.FULL)
+def test_multiply_adds_of_full_networks_are_those_of_the_designs_table(name):
+    keras.backend.clear_session()
+    cell = work.measure(networks.build(name), list(ways.PRESETS))
+    assert cell["counted"] == cell["expected"]
 
 
 def test_ten_classes_at_once_are_what_ten_calls_give(quick):
@@ -47,7 +70,7 @@ def test_ten_classes_at_once_are_what_ten_calls_give(quick):
 
 def test_fresh_processes_tell_seconds_and_memory(quick):
     cells = results.load(quick / "results.json").of("fresh")
-    assert {what for _, what in cells} == {ways.GRADIENT, "epsilon_plus_flat"}
+    assert list(cells) == [("tiny-resnet", "epsilon_plus_flat")]
     for cell in cells.values():
         assert cell["build"] > 0
         assert cell["first_call"] > 0
@@ -79,8 +102,8 @@ def test_measuring_a_part_again_keeps_the_others(quick, tmp_path, capsys):
     assert run.main(["classes", *QUICK, "--json", str(path)]) == 0
     after = results.load(path)
     assert set(after.cells) == set(before.cells)
-    assert after.get("classes", "tiny")["run"] != before.get("classes", "tiny")["run"]
-    assert after.get("times", "tiny", 2) == before.get("times", "tiny", 2)
+    assert after.get("classes", "tiny-resnet") != before.get("classes", "tiny-resnet")
+    assert after.get("times", "tiny-resnet", 2) == before.get("times", "tiny-resnet", 2)
     assert len(after.runs) == 2
 
 
@@ -203,7 +226,7 @@ class Library:
         print("chatter that is no answer")
         return {"library": "1.0"}
 
-    def prepare(self, network, what, size):
+    def prepare(self, network, what, size, **options):
         if what == "broken":
             raise ValueError("no such rule")
         return worker.Prepared(lambda batch: [0] * batch, sum, parameters=size, multiply_adds=7)
@@ -245,3 +268,91 @@ def test_a_peer_that_cannot_start_is_left_out_with_a_reason(tmp_path):
         assert workers == {}
     assert "make bench-peers" in absent["torch"]
     assert "ended" in absent["innvestigate"]
+
+
+def test_a_worker_forgets_all_but_what_it_shall_keep(peer):
+    for what in ("fake sum", "other sum"):
+        peer.prepare("net", what, 8, parameters=8, work=7)
+    peer.forget(keep=["fake sum"])
+    assert peer.run("net", "fake sum", 3)() > 0
+    with pytest.raises(client.PeerError, match="KeyError"):
+        peer.run("net", "other sum", 3)()
+
+
+# On a GPU
+
+
+def test_the_gpu_script_runs_on_a_cpu_and_fills_its_section(tmp_path, monkeypatch):
+    tries = []
+
+    def here(setting, what):
+        """Try in this process: a CPU's memory does not end with a small batch."""
+        tries.append((setting.batch, what))
+        on_card.main(*map(str, dataclasses.astuple(setting)), what)
+        return True
+
+    monkeypatch.setattr(on_card, "_runs", here)
+    arguments = ["--device", "cpu", "--quick", "--peak", "0.5", "--torch-python", "absent"]
+    ways_and_types = ["--ways", ways.GRADIENT, "epsilon_plus_flat", "--precisions", "tf32"]
+    path = tmp_path / "results.json"
+    assert gpu.main([*arguments, *ways_and_types, "--json", str(path)]) == 0
+    cells = results.load(path).of("gpu")
+    assert list(cells) == [
+        ("tiny-resnet", "tf32", what) for what in (ways.GRADIENT, "epsilon_plus_flat")
+    ]
+    for cell in cells.values():
+        assert len(cell["seconds"]) == 2
+        assert cell["multiply_adds"] > 0
+        assert cell["largest"] == 2, "the search ends there"
+    assert tries == [(2, ways.GRADIENT), (2, "epsilon_plus_flat")]
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "| tiny-resnet, tf32, epsilon_plus_flat |" in page
+    assert "no GPU was at hand" not in page
+
+
+def test_without_a_gpu_the_gpu_script_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(gpu.on_card, "card", lambda device: None)
+    assert gpu.main([]) == 1
+    assert "no GPU" in capsys.readouterr().err
+
+
+def test_a_precision_that_is_refused_is_left_out_with_a_message(monkeypatch, capsys):
+    def refuse(setting, what):
+        raise lrpkeras.LrpError("no such precision")
+
+    monkeypatch.setattr(gpu.on_card, "ours", refuse)
+    setting = gpu.Setting("tiny", "bfloat16", 2, "cpu")
+    assert gpu._contenders(setting, ["epsilon"], {}) == {}
+    assert "tiny, bfloat16, epsilon is left out: no such precision" in capsys.readouterr().out
+
+
+def test_the_share_of_the_peak_counts_two_operations_for_each_multiply_add():
+    # 10^12 multiply-adds an image, ten images in half a second: 40 * 10^12 operations a second.
+    cell = {"batch": 10, "seconds": [0.5, 0.5], "multiply_adds": 10**12, "peak": 160.0}
+    assert cards.rate(cell) == 20
+    assert cards.share(cell) == 0.25
+    assert cards.share({**cell, "peak": None}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "expected"),
+    [
+        ("NVIDIA H100 80GB HBM3", "tf32", 494.7),
+        ("NVIDIA H100 PCIe", "bfloat16", 756.0),
+        ("NVIDIA A100-SXM4-40GB", "float32", 19.5),
+        ("NVIDIA L40S", "float32", 91.6),
+        ("NVIDIA L4", "float32", 30.3),
+        ("Tesla T4", "bfloat16", None),
+        ("Some other card", "float32", None),
+    ],
+)
+def test_the_peaks_of_known_cards_are_those_of_their_data_sheets(name, precision, expected):
+    assert cards.peak(name, precision) == expected
+
+
+def test_the_largest_batch_is_found_by_doubling():
+    tried = []
+    assert on_card.largest(lambda n: tried.append(n) or n <= 100, 8, 4096) == 64
+    assert tried == [8, 16, 32, 64, 128]
+    assert on_card.largest(lambda n: False, 8, 4096) is None
+    assert on_card.largest(lambda n: True, 8, 20) == 16

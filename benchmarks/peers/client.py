@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ PEERS = {
         "torch",
         "benchmarks.peers.torch_worker",
         (TORCH_GRADIENT, *ZENNIT, CAPTUM),
-        ("VGG16", "ResNet50", "MobileNetV2"),
+        ("VGG16", "ResNet50", "MobileNetV2", "tiny-resnet"),
     ),
     "innvestigate": Peer(
         "innvestigate", "benchmarks.peers.innvestigate_worker", (INNVESTIGATE,), ("VGG16",)
@@ -61,7 +61,7 @@ class Worker:
     """
 
     def __init__(self, peer: Peer, python: Path) -> None:
-        self.peer = peer
+        self.peer, self._python = peer, python
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": os.pathsep.join(PATHS)}
         try:
             self._process = subprocess.Popen(
@@ -81,6 +81,10 @@ class Worker:
             self.close()
             raise
 
+    def another(self) -> Worker:
+        """Return another worker of the same environment."""
+        return Worker(self.peer, self._python)
+
     def ask(self, **request: Any) -> dict[str, Any]:
         """Return the answer to a request."""
         process = self._process
@@ -97,8 +101,12 @@ class Worker:
             raise PeerError(answer["error"])
         return answer
 
-    def prepare(self, network: str, what: str, size: int, parameters: int, work: int) -> float:
+    def prepare(
+        self, network: str, what: str, size: int, *, parameters: int, work: int, **options: str
+    ) -> float:
         """Build a way of explaining; return the seconds of building and of the first call.
+
+        `options` are the worker's own, such as the device.
 
         Raises
         ------
@@ -106,7 +114,7 @@ class Worker:
             If it cannot be built, or the network is not ours: `parameters` and multiply-adds
             (`work`) of one image are those of the Keras model.
         """
-        answer = self.ask(do="prepare", network=network, what=what, size=size)
+        answer = self.ask(do="prepare", network=network, what=what, size=size, **options)
         found = (answer["parameters"], answer["multiply_adds"])
         if found != (parameters, work):
             raise PeerError(
@@ -118,6 +126,10 @@ class Worker:
     def run(self, network: str, what: str, batch: int) -> turns.Run:
         """Return what explains a batch and returns the seconds that it took there."""
         return lambda: self.ask(do="run", network=network, what=what, batch=batch)["seconds"]
+
+    def forget(self, keep: Sequence[str] = ()) -> None:
+        """Have it free what it prepared, but for some ways."""
+        self.ask(do="forget", keep=list(keep))
 
     def close(self) -> None:
         """End the process: it ends when its input does."""

@@ -60,12 +60,13 @@ def winners(output: torch.Tensor) -> torch.Tensor:
     return output * nn.functional.one_hot(output.argmax(1), output.shape[1])
 
 
-def by_zennit(name: str, network: nn.Module, device: str = "cpu") -> Explain:
+def by_zennit(name: str, network: nn.Module) -> Explain:
     """Return zennit's explanation with one of its composites; it stays registered."""
     zennit = import_zennit()
     options: dict[str, Any] = {"canonizers": [zennit.canonizers.SequentialMergeBatchNorm()]}
     if name == "EpsilonGammaBox":
-        low, high = (torch.full((1, 3, 1, 1), bound, device=device) for bound in BOUNDS)
+        like = next(network.parameters())
+        low, high = (like.new_full((1, 3, 1, 1), bound) for bound in BOUNDS)
         options |= {"low": low, "high": high}
     composite = getattr(zennit.composites, name)(**options)
     attributor = zennit.attribution.Gradient(network, composite)
@@ -108,24 +109,51 @@ class Torch:
         threads = {"torch threads": str(torch.get_num_threads())}
         return {name: version for name, version in found.items() if version} | threads
 
-    def prepare(self, network: str, what: str, size: int) -> worker.Prepared:
-        """Build a network of its own for a way of explaining it: hooks stay on it."""
+    def prepare(
+        self, network: str, what: str, size: int, device: str = "cpu", precision: str = "float32"
+    ) -> worker.Prepared:
+        """Build a network of its own for a way of explaining it: hooks stay on it.
+
+        `device` as torch names it; `precision` is "float32", "tf32" or "bfloat16".
+        """
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = (
+            precision == "tf32"
+        )
         library, _, name = what.partition(" ")
         built = torch_networks.NETWORKS[network](ADDS[library](), size).eval().requires_grad_(False)
-        images = torch.zeros(1, 3, size, size)
-        count = torch_networks.multiply_adds(built, images)
         number = torch_networks.parameters(built)
-        return worker.Prepared(
-            lambda batch: random_images(batch, size), METHODS[library](name, built), number, count
-        )
+        count = torch_networks.multiply_adds(built, torch.zeros(1, 3, size, size))
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        method = METHODS[library](name, built.to(device, dtype))
+
+        def images(batch: int) -> torch.Tensor:
+            return random_images(batch, size).to(device, dtype).requires_grad_()
+
+        def explain(batch: torch.Tensor) -> None:
+            # To wait for a GPU, a number of the result is fetched.
+            method(batch).sum().item()
+
+        return worker.Prepared(images, explain, number, count, _memory(explain, device))
+
+
+def _memory(explain: Callable[[torch.Tensor], None], device: str) -> Callable:
+    """Return what explains once and tells the most bytes that were allocated on a GPU."""
+
+    def memory(images: torch.Tensor) -> int | None:
+        if device == "cpu":
+            return None
+        torch.cuda.reset_peak_memory_stats()
+        explain(images)
+        return torch.cuda.max_memory_allocated()
+
+    return memory
 
 
 def random_images(batch: int, size: int) -> torch.Tensor:
     """Return random images between `BOUNDS`."""
     generator = torch.Generator().manual_seed(0)
     low, high = BOUNDS
-    images = low + (high - low) * torch.rand(batch, 3, size, size, generator=generator)
-    return images.requires_grad_()
+    return low + (high - low) * torch.rand(batch, 3, size, size, generator=generator)
 
 
 def _captum_sum() -> torch_networks.Add:

@@ -4,7 +4,8 @@
 `{"do": "prepare", "network": "VGG16", "what": "captum epsilon", "size": 224}`
                             -> `{"first_call": s, "parameters": n, "multiply_adds": n}`
 `{"do": "run", "network": ..., "what": ..., "batch": 4}` -> `{"seconds": s}`
-`{"do": "forget"}`          -> `{}`; what was prepared is gone, and its memory free
+`{"do": "memory", ...}`     -> as "run": `{"memory": bytes}`, the most on the device in one run
+`{"do": "forget", "keep": []}` -> `{}`; what was prepared is gone but for ways in `keep`
 
 What goes wrong is answered as `{"error": ...}`; the end of the input ends the worker.
 """
@@ -26,13 +27,15 @@ class Prepared:
     """A way of explaining one network: how to run it, and what tells that the network is right.
 
     `make_images` returns images of a batch size, `explain` their relevance; `parameters` counts
-    the network's weights and statistics, `multiply_adds` those of one image's forward pass.
+    the network's weights and statistics, `multiply_adds` those of one image's forward pass;
+    `memory` explains once and returns the most bytes that the device had allocated, if it knows.
     """
 
     make_images: Callable[[int], Any]
     explain: Callable[[Any], Any]
     parameters: int
     multiply_adds: int
+    memory: Callable[[Any], int | None] = lambda images: None
 
 
 class Library(Protocol):
@@ -41,8 +44,8 @@ class Library(Protocol):
     def about(self) -> dict[str, str]:
         """Return the versions of what takes part."""
 
-    def prepare(self, network: str, what: str, size: int) -> Prepared:
-        """Build one way of explaining a network."""
+    def prepare(self, network: str, what: str, size: int, **options: str) -> Prepared:
+        """Build one way of explaining a network; options are those that a library knows."""
 
 
 def serve(library: Library) -> None:
@@ -73,9 +76,9 @@ class _Worker:
     def _about(self) -> dict[str, Any]:
         return {"about": self.library.about()}
 
-    def _prepare(self, network: str, what: str, size: int) -> dict[str, Any]:
+    def _prepare(self, network: str, what: str, size: int, **options: str) -> dict[str, Any]:
         start = time.perf_counter()
-        prepared = self.library.prepare(network, what, size)
+        prepared = self.library.prepare(network, what, size, **options)
         # The network is built in this time too, but its share is small; ours are built before.
         built = time.perf_counter() - start
         images = prepared.make_images(1)
@@ -90,10 +93,7 @@ class _Worker:
 
     def _run(self, network: str, what: str, batch: int) -> dict[str, Any]:
         prepared = self.prepared[network, what]
-        key = (network, what, batch)
-        if key not in self.images:
-            self.images = {key: prepared.make_images(batch)}
-        images = self.images[key]
+        images = self._images(network, what, batch)
         gc.disable()
         start = time.perf_counter()
         prepared.explain(images)
@@ -101,8 +101,19 @@ class _Worker:
         gc.enable()
         return {"seconds": seconds}
 
-    def _forget(self) -> dict[str, Any]:
-        self.prepared.clear()
+    def _memory(self, network: str, what: str, batch: int) -> dict[str, Any]:
+        images = self._images(network, what, batch)
+        return {"memory": self.prepared[network, what].memory(images)}
+
+    def _images(self, network: str, what: str, batch: int) -> Any:
+        """Return images, those of the latest request if it asked for as many."""
+        key = (network, what, batch)
+        if key not in self.images:
+            self.images = {key: self.prepared[network, what].make_images(batch)}
+        return self.images[key]
+
+    def _forget(self, keep: list[str]) -> dict[str, Any]:
+        self.prepared = {key: made for key, made in self.prepared.items() if key[1] in keep}
         self.images.clear()
         gc.collect()
         return {}
