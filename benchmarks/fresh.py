@@ -3,9 +3,9 @@
 Seconds from the model to the first explanation, and memory. Linux tells how much: the resident
 memory of the process now (VmRSS) and at most since it was last told to forget (VmHWM). "loaded":
 TensorFlow imported, the model built and called once, without a graph, on one image; "built": the
-function or analyzer built and called on one image; "peak": the most from "loaded" on, after three
-calls on the batch. What explaining adds is peak - loaded, the analyzer's own copies of weights
-included.
+function or analyzer built and called on one image; "building": the most until then; "explaining":
+the most during three calls on the batch. What it adds is the larger of both, less "loaded": the
+analyzer's own copies of weights are part of it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def measure(name: str, what: str, batch: int, size: int | None = None) -> Cell:
     built = time.perf_counter()
     call(one)
     called = time.perf_counter()
-    held = memory("VmRSS")
+    held, building = memory("VmRSS"), memory("VmHWM")
+    forget_peak()
     for _ in range(CALLS):
         call(images)
     return {
@@ -62,8 +63,16 @@ def measure(name: str, what: str, batch: int, size: int | None = None) -> Cell:
         "first_call": called - built,
         "loaded": loaded,
         "built": held,
-        "peak": memory("VmHWM"),
+        "building": building,
+        "explaining": memory("VmHWM"),
     }
+
+
+def added(cell: Cell) -> int | None:
+    """Return the most memory beyond what was loaded, if it could be read."""
+    if cell["explaining"] is None:
+        return None
+    return max(cell["building"], cell["explaining"]) - cell["loaded"]
 
 
 def memory(key: str) -> int | None:

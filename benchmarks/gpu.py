@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("TensorFlow sees no GPU: nothing is measured.", file=sys.stderr)
         return 1
     tf.get_logger().setLevel("ERROR")
-    found = results.load(options.json) if options.json else results.Results()
+    found = results.load(options.json)
     found.begin(machine.run("benchmarks.gpu", given))
     with client.asking({"torch": options.torch_python}) as (workers, missing):
         about = {name: worker.about for name, worker in workers.items()}
@@ -67,7 +67,6 @@ def main(arguments: list[str] | None = None) -> int:
                 _measure(setting, card, options, found, workers)
     print(cards.section(found))
     if options.json is not None:
-        found.save(options.json)
         plot.write(found, options.json.with_name("results.png"))
         report.write(found, options.json.with_name("RESULTS.md"))
     return 0

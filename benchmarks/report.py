@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import classes, sections, spread, tables, targets, ways
+from benchmarks import classes, fresh, sections, spread, tables, targets, ways
 from benchmarks.peers import client
 from benchmarks.results import Cell, Results
 
@@ -77,10 +77,10 @@ def classes_line(model: str, cell: Cell) -> str:
 def fresh_line(model: str, what: str, cell: Cell) -> str:
     """Return the terminal's line on a fresh process."""
     seconds = f"built in {cell['build']:.1f} s, first call {cell['first_call']:.1f} s"
-    if cell["peak"] is None:
+    added = fresh.added(cell)
+    if added is None:
         return f"{model} {what}: {seconds}; memory cannot be read on this system"
-    added = tables.mebibytes(cell["peak"] - cell["loaded"])
-    return f"{model} {what}: {seconds}; adds {added} MiB at batch {cell['batch']}"
+    return f"{model} {what}: {seconds}; adds {tables.mebibytes(added)} MiB, batch {cell['batch']}"
 
 
 def growth_lines(found: Results) -> list[str]:

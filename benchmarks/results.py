@@ -19,12 +19,15 @@ Cell = dict[str, Any]
 class Results:
     """Cells by (part, model, further keys), and runs by their number as text.
 
+    With a path, the file is written whenever a cell is put: what was measured stays, come what may.
+
     A run holds the machine, the versions, the date and the command line; each cell the number of
     its run.
     """
 
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     cells: dict[str, Cell] = field(default_factory=dict)
+    path: Path | None = None
 
     def begin(self, run: dict[str, Any]) -> None:
         """Start a run: cells that are put now come from it."""
@@ -37,8 +40,10 @@ class Results:
 
     def put(self, part: str, *key: object, **cell: Any) -> Cell:
         """Keep a cell of the latest run, and return it."""
-        self.cells[_name(part, *key)] = {"run": max(self.runs, key=int), **cell}
-        return self.cells[_name(part, *key)]
+        name = _name(part, *key)
+        self.cells[name] = {"run": max(self.runs, key=int), **cell}
+        self._save()
+        return self.cells[name]
 
     def get(self, part: str, *key: object) -> Cell | None:
         """Return a cell, if it was measured."""
@@ -49,20 +54,22 @@ class Results:
         split = ((tuple(name.split("/")), cell) for name, cell in self.cells.items())
         return {name[1:]: cell for name, cell in split if name[0] == part}
 
-    def save(self, path: Path) -> None:
+    def _save(self) -> None:
         """Write the file; runs of which no cell is left are dropped."""
+        if self.path is None:
+            return
         used = {cell["run"] for cell in self.cells.values()}
         self.runs = {number: run for number, run in self.runs.items() if number in used}
         text = json.dumps({"runs": self.runs, "cells": self.cells}, indent=1)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(text + "\n")
 
 
-def load(path: Path) -> Results:
-    """Return what a file holds; nothing if there is none."""
-    if not path.exists():
-        return Results()
-    return Results(**json.loads(path.read_text()))
+def load(path: Path | None, *, anew: bool = False) -> Results:
+    """Return results that are kept in a file, with what it holds if not `anew`."""
+    if path is None or anew or not path.exists():
+        return Results(path=path)
+    return Results(**json.loads(path.read_text()), path=path)
 
 
 def _name(*parts: object) -> str:

@@ -36,14 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(given)
     if options.quick:
         _shrink(options)
-    found = results.load(options.json) if options.json and not options.anew else results.Results()
+    found = results.load(options.json, anew=options.anew)
     if options.readme:
         print(report.readme(found))
         return 0
     found.begin(machine.run("benchmarks.run", given))
     stages.run(options, found)
     if options.json is not None:
-        found.save(options.json)
         plot.write(found, options.json.with_name("results.png"))
         report.write(found, options.json.with_name("RESULTS.md"))
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks import cards, classes, spread, targets, ways
+from benchmarks import cards, classes, fresh, spread, targets, ways
 from benchmarks.results import Cell, Results
 from benchmarks.tables import markdown, mebibytes, milliseconds, quartiles
 
@@ -151,29 +151,26 @@ def ten(found: Results) -> str:
 
 def memory(found: Results) -> str:
     """Show what each way adds to the memory of a process."""
-    cells = {key: cell for key, cell in found.of("fresh").items() if cell["peak"] is not None}
+    added = {key: fresh.added(cell) for key, cell in found.of("fresh").items()}
     rows = []
-    for (model, what), cell in cells.items():
-        base = cells.get((model, ways.GRADIENT))
-        share = f"{_added(cell) / _added(base):.2f}" if base and _added(base) else ""
-        numbers = (cell["loaded"], cell["built"] - cell["loaded"], _added(cell), cell["peak"])
-        rows.append([f"{model}, {what}", *map(mebibytes, numbers), share])
-    heads = ["MiB", "loaded", "built adds", "all added", "peak", "added / gradient's"]
+    for (model, what), cell in found.of("fresh").items():
+        whole, base = added[model, what], added.get((model, ways.GRADIENT))
+        if whole is not None:
+            share = f"{whole / base:.2f}" if base else ""
+            beyond = [cell[key] - cell["loaded"] for key in ("built", "building", "explaining")]
+            rows.append([f"{model}, {what}", *map(mebibytes, (cell["loaded"], *beyond)), share])
+    heads = ["MiB", "loaded", "built adds", "peak while building", "while explaining", "ratio"]
     return MEMORY + (markdown(heads, rows) if rows else NOTHING)
-
-
-def _added(cell: Cell) -> int:
-    return cell["peak"] - cell["loaded"]
 
 
 MEMORY = """\
 ## Memory
 
 Each way in a process of its own, batch 16. As Linux counts resident memory: "loaded" with
-TensorFlow imported and the model built and called once; "built adds" what function or analyzer hold
-after a first call on one image, the analyzer's own copies of the weights included; "peak" the most
-from "loaded" on, after three calls on the batch; "all added" peak less loaded, which is what the
-target compares.
+TensorFlow imported and the model built and called once; the rest beyond that: what function or
+analyzer hold after a first call on one image (the analyzer's own copies of the weights are part of
+it), the most until then, and the most during three calls on the batch. "ratio" compares the larger
+of the two peaks with the gradient's.
 
 """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import classes, spread, ways
+from benchmarks import classes, fresh, spread, ways
 from benchmarks.peers import client
 from benchmarks.results import Results
 
@@ -60,8 +60,8 @@ def _ten_classes(found: Results, model: str) -> float | None:
 
 def _memory(found: Results, model: str) -> float | None:
     cells = [found.get("fresh", model, what) for what in ("epsilon_plus_flat", ways.GRADIENT)]
-    added = [cell["peak"] - cell["loaded"] for cell in cells if cell and cell["peak"]]
-    return added[0] / added[1] if len(added) == 2 else None
+    added = [fresh.added(cell) for cell in cells if cell]
+    return added[0] / added[1] if len(added) == 2 and all(added) else None
 
 
 def _both(vgg16: float, resnet50: float) -> dict[str, float]:
