@@ -14,7 +14,7 @@ from lrpkeras.conditions import Conditions, Ways
 from lrpkeras.errors import LrpError
 from lrpkeras.inputs import Intake
 from lrpkeras.presets import Preset
-from lrpkeras.propagate import Forward, Program, Sieve
+from lrpkeras.propagate import Forward, Prepared, Program, Sieve
 from lrpkeras.rules import Relevance
 from lrpkeras.targets import Mode, Target
 from lrpkeras.unit_start import signs
@@ -153,7 +153,10 @@ class Explainer:
                 if mode != "output":
                     function = self._traceable(mode, k, layers, several, ways)
                 self._compiled[key] = backend.compile(
-                    function, self._signature(mode, k, ways), jit_compile=self._jit_compile
+                    function,
+                    self._signature(mode, k, ways),
+                    variables=self.program.prepared,
+                    jit_compile=self._jit_compile,
                 )
             return self._compiled[key]
 
@@ -169,8 +172,8 @@ class Explainer:
             signature.append([backend.Spec((ways.count, size), dtype) for size in sizes])
         return signature
 
-    def _forward(self, inputs: list[Array]) -> Array:
-        return self.program.forward(inputs).values[self.program.graph.outputs[-1]]
+    def _forward(self, arrays: Prepared, inputs: list[Array]) -> Array:
+        return self.program.forward(inputs, arrays).values[self.program.graph.outputs[-1]]
 
     def _traceable(
         self, mode: Any, k: int, layers: tuple[str, ...], several: bool, ways: Ways | None
@@ -182,8 +185,8 @@ class Explainer:
                 return targets_first(relevance)
             return ways.arranged(relevance, k, several)
 
-        def explain(inputs: list[Array], *given: Any) -> dict[str, Any]:
-            forward = self.program.forward(inputs)
+        def explain(arrays: Prepared, inputs: list[Array], *given: Any) -> dict[str, Any]:
+            forward = self.program.forward(inputs, arrays)
             start, classes = self.start(forward, mode, None if mode == "winner" else given[0])
             sieve = Sieve()
             if ways is not None:

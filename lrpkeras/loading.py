@@ -10,9 +10,12 @@ import keras
 from keras.src.saving.serialization_lib import SafeModeScope
 
 from lrpkeras.errors import ModelError
-from lrpkeras.graph.tensorflow_reader import saved
+from lrpkeras.graph.draft import Refusal
+from lrpkeras.graph.tracer import tensorflow_reader
 
 ENDINGS = (".keras", ".h5", ".hdf5")
+# What makes a folder that of a SavedModel.
+GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
 
 
 def load_model(path: str | os.PathLike) -> Any:
@@ -28,8 +31,8 @@ def load_model(path: str | os.PathLike) -> Any:
     file = Path(path)
     if not file.exists():
         raise ModelError(f"There is no model file {os.fspath(path)!r}.")
-    if saved.is_saved_model(file):
-        return saved.load(file)
+    if any((file / name).is_file() for name in GRAPHS):
+        return _saved_model(file)
     if file.suffix.lower() not in ENDINGS:
         raise ModelError(
             f"{os.fspath(path)!r} is no model that can be read: neither a file that ends in "
@@ -45,3 +48,13 @@ def load_model(path: str | os.PathLike) -> Any:
             "If it has custom layers, register them with keras.saving.register_keras_serializable; "
             "if it has Lambda layers, replace them: code in a file is never run here."
         ) from error
+
+
+def _saved_model(folder: Path) -> Any:
+    """Return what a SavedModel serves."""
+    try:
+        return tensorflow_reader().load(folder)
+    except Refusal as refusal:
+        raise ModelError(
+            f"{os.fspath(folder)!r} is a SavedModel: {refusal.why}; {refusal.helps}"
+        ) from None

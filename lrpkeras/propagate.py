@@ -25,15 +25,20 @@ from lrpkeras.rules.relevance import added, per_sample, settled
 from lrpkeras.rules.residual import Rescaling, Residual
 
 Array = Any
+Prepared = Mapping[str, Mapping[str, Array]]
 Observer = Callable[[Node, Rule | None, Any, Relevance, Sequence[Relevance | None]], None]
 
 
 @dataclass(frozen=True)
 class Forward:
-    """The forward pass at one input: every node's value, and states of rules that came with it."""
+    """The forward pass at one input, and the arrays of every node that it was made with.
+
+    Every node's value, and states of rules that came with it.
+    """
 
     values: Mapping[str, Array]
     states: Mapping[str, Any]
+    arrays: Prepared
 
     def output(self, graph: Graph) -> Array:
         """The value that is explained."""
@@ -129,22 +134,31 @@ class Program:
         self._holdings.refresh(self._with_facts(graph))
         self.release()
 
-    def forward(self, inputs: Sequence[Array]) -> Forward:
-        """Run the model, and what rules share with it."""
+    def forward(self, inputs: Sequence[Array], arrays: Prepared | None = None) -> Forward:
+        """Run the model, and what rules share with it.
+
+        Parameters
+        ----------
+        inputs
+            One for each input of the model.
+        arrays
+            The values of `prepared`, as a compiled function is handed them; those of now if None.
+        """
+        arrays = backend.values(self.prepared) if arrays is None else arrays
         values: dict[str, Array] = dict(zip(self.graph.inputs, inputs, strict=True))
         states: dict[str, Any] = {}
         for node in self.graph:
             if isinstance(node, Input):
                 continue
             read = tuple(values[name] for name in node.inputs)
-            prepared = self.prepared[node.name]
+            prepared = arrays[node.name]
             if node.name in self.reached:
                 rule = self.rules[node.name]
                 value, states[node.name] = rule.evaluate(node, prepared, read)
             else:
                 value = node.compute(read, prepared)
             values[node.name] = node.held(value)
-        return Forward(values, states)
+        return Forward(values, states, arrays)
 
     def state(self, forward: Forward, name: str, after: Array | None = None) -> Any:
         """Return what a node's rule needs on the way back and does not depend on the target.
@@ -165,7 +179,7 @@ class Program:
         if after is not None:
             inputs = tuple(backend.after(x, after) for x in inputs)
         output = forward.values[name]
-        return self.rules[name].linearize(node, self.prepared[name], inputs, output)
+        return self.rules[name].linearize(node, forward.arrays[name], inputs, output)
 
     def backward(
         self,

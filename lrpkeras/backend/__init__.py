@@ -1,61 +1,24 @@
-"""The primitives that `keras.ops` lacks, from the file of the backend that Keras runs on."""
+"""The primitives that `keras.ops` lacks, from the folder of the backend that Keras runs on."""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 import keras
 
+from lrpkeras.backend.data import batches, count, is_dataset
+from lrpkeras.backend.spec import Spec
 from lrpkeras.errors import LrpError
 
-if keras.backend.backend() != "tensorflow":
-    raise LrpError(
-        f"lrpkeras runs on TensorFlow, but Keras runs on {keras.backend.backend()!r} here. "
-        "Set the environment variable KERAS_BACKEND=tensorflow before Keras is imported."
-    )
+BACKENDS = ("tensorflow", "jax")
 
-from lrpkeras.backend.tensorflow import (
-    Compiled,
-    Spec,
-    add_bias,
-    after,
-    as_array,
-    assign,
-    average_pool,
-    average_pool_adjoint,
-    batches,
-    bilinear_matrix,
-    compile,
-    concrete,
-    constant,
-    convolve,
-    convolve_adjoint,
-    count,
-    depthwise,
-    depthwise_adjoint,
-    einsum,
-    fused,
-    is_dataset,
-    is_tensor,
-    local_response_normalization,
-    matmul,
-    matmul_adjoint,
-    max_pool,
-    max_pool_adjoint,
-    max_pool_ties_adjoint,
-    max_pool_ties_sum,
-    merge_leading,
-    multiplies_bfloat16,
-    nbytes,
-    resample,
-    resample_adjoint,
-    resizing_matrix,
-    select,
-    shape,
-    split_leading,
-    to_numpy,
-    trace_count,
-    variable,
-    where_positive,
-)
+if keras.backend.backend() not in BACKENDS:
+    raise LrpError(
+        f"lrpkeras runs on TensorFlow and on JAX, but Keras runs on {keras.backend.backend()!r} "
+        "here. Set the environment variable KERAS_BACKEND=tensorflow or KERAS_BACKEND=jax before "
+        "Keras is imported."
+    )
 
 __all__ = [
     "Compiled",
@@ -80,6 +43,7 @@ __all__ = [
     "fused",
     "is_dataset",
     "is_tensor",
+    "lacks",
     "local_response_normalization",
     "matmul",
     "matmul_adjoint",
@@ -90,6 +54,7 @@ __all__ = [
     "merge_leading",
     "multiplies_bfloat16",
     "nbytes",
+    "precise",
     "resample",
     "resample_adjoint",
     "resizing_matrix",
@@ -98,6 +63,55 @@ __all__ = [
     "split_leading",
     "to_numpy",
     "trace_count",
+    "values",
     "variable",
     "where_positive",
 ]
+
+if TYPE_CHECKING:
+    from lrpkeras.backend.tensorflow import (
+        Compiled,
+        add_bias,
+        after,
+        as_array,
+        assign,
+        average_pool,
+        average_pool_adjoint,
+        bilinear_matrix,
+        compile,
+        concrete,
+        constant,
+        convolve,
+        convolve_adjoint,
+        depthwise,
+        depthwise_adjoint,
+        einsum,
+        fused,
+        is_tensor,
+        lacks,
+        local_response_normalization,
+        matmul,
+        matmul_adjoint,
+        max_pool,
+        max_pool_adjoint,
+        max_pool_ties_adjoint,
+        max_pool_ties_sum,
+        merge_leading,
+        multiplies_bfloat16,
+        nbytes,
+        precise,
+        resample,
+        resample_adjoint,
+        resizing_matrix,
+        select,
+        shape,
+        split_leading,
+        to_numpy,
+        trace_count,
+        values,
+        variable,
+        where_positive,
+    )
+else:
+    _chosen = importlib.import_module(f"lrpkeras.backend.{keras.backend.backend()}")
+    globals().update({name: getattr(_chosen, name) for name in _chosen.__all__})

@@ -138,6 +138,7 @@ def _scaled(norm: Affine, fold: Fold) -> dict:
     }
 
 
+@backend.precise()
 def _with_bias(norm: Affine, fold: Fold) -> Linear:
     """The end of a path without a ReLU: the shift's way through it is a constant bias."""
     end = fold.path.end

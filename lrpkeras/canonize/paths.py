@@ -51,6 +51,7 @@ def _is_relu(node: Node) -> bool:
     return relu and not isinstance(node, Gate)
 
 
+@backend.precise()
 def channel_map(norm: Affine, path: Path) -> tuple[np.ndarray, bool] | str:
     """Trace which of the normalization's channels each input channel of the path's end comes from.
 
@@ -103,6 +104,7 @@ def _pooled_axes(node: AveragePool) -> tuple[int, ...]:
     return tuple(range(2, 2 + rank)) if node.channels_first else tuple(range(1, 1 + rank))
 
 
+@backend.precise()
 def follow(path: Path, norm: Affine, values: np.ndarray | None) -> object:
     """Return the path evaluated on a per-channel constant (None for zero), at the linear node."""
     constant = np.zeros(norm.scale.shape) if values is None else values

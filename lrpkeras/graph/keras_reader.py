@@ -33,7 +33,6 @@ from lrpkeras.graph import (  # noqa: F401 - importing them fills the registry
     lower_windows,
     lower_wrappers,
     refused,
-    tensorflow_reader,
 )
 from lrpkeras.graph.call_arguments import (
     check_outputs,
@@ -47,6 +46,7 @@ from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.lower import LOWERINGS, Registered, lowering_of
 from lrpkeras.graph.nodes import Input
 from lrpkeras.graph.problems import Problem, inner_softmax, raise_all
+from lrpkeras.graph.tracer import tensorflow_reader
 from lrpkeras.graph.walk import Call, functional, walk
 
 Array = Any
@@ -268,14 +268,19 @@ class _Reader:
 
     def _traced(self, call: Call, unknown: Refusal) -> list[Tensor]:
         """Lower what a call computes, operation by operation, where its class does not tell."""
+        try:
+            reader = tensorflow_reader()
+        except Refusal as refusal:
+            helps = f"{refusal.helps}{', or ' * bool(unknown.helps)}{unknown.helps}"
+            raise Refusal(f"{unknown.why}; {refusal.why}", helps) from refusal
         keywords = inference(call)
         tensors = _tensors((call.args, keywords))
         self._refuse_truths(tensors)
         specs = [(x.shape, given.dtype) for x, given in zip(tensors, call.inputs, strict=True)]
-        owner = tensorflow_reader.Owner(call.path, call.layer, call.operation)
+        owner = reader.Owner(call.path, call.layer, call.operation)
         try:
-            function = tensorflow_reader.traced(call.operation, call.args, keywords, specs, Tensor)
-            outputs, inside = tensorflow_reader.lower_call(function, tensors, self.draft, owner)
+            function = reader.traced(call.operation, call.args, keywords, specs, Tensor)
+            outputs, inside = reader.lower_call(function, tensors, self.draft, owner)
         except Refusal as refusal:
             why = f"{unknown.why}; traced, {refusal.why}"
             raise Refusal(why, refusal.helps or unknown.helps) from refusal

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import keras
 from keras.src.models.functional import Functional
 
+from lrpkeras import backend
 from lrpkeras.errors import ModelError, UnsupportedLayerError
-from lrpkeras.graph import keras_reader, tensorflow_reader
+from lrpkeras.graph import keras_reader
 from lrpkeras.graph.draft import Refusal
 from lrpkeras.graph.graph import Graph
-from lrpkeras.graph.tensorflow_reader.function import FunctionSource, Spec
-from lrpkeras.graph.tensorflow_reader.saved import of_signature
+from lrpkeras.graph.tracer import tensorflow_reader
 from lrpkeras.graph.walk import functional
 
 Array = Any
@@ -52,12 +53,28 @@ class KerasSource:
 
     @property
     def dtypes(self) -> set[str]:
-        """The types that the layers compute in."""
+        """The types that the layers compute in.
+
+        On JAX, Keras rounds to float32 in layers that are said to compute in float64 (a batch
+        normalization, tanh): its own rule of promotion tells.
+        """
+        return {keras.backend.result_type(dtype, dtype) for dtype in self._declared()}
+
+    def _declared(self) -> set[str]:
         layers: list[Any] = self.model._flatten_layers()
         return {layer.compute_dtype for layer in layers}
 
     def read(self) -> Graph:
-        """Return the graph; see `keras_reader.read`."""
+        """Return the graph; see `keras_reader.read`.
+
+        Raises
+        ------
+        ModelError
+            If the backend does not compute in a type that a layer is said to.
+        """
+        for dtype in sorted(self._declared()):
+            if missing := backend.lacks(dtype):
+                raise ModelError(f"The model computes in {dtype}, and {missing}.")
         return keras_reader.read(self.model)
 
     def run(self, inputs: Any) -> dict[str, Array]:
@@ -89,7 +106,13 @@ def source_of(model: Any) -> Source:
         network = functional(model)
         return _traced(model) if network is None else KerasSource(model, network)
     if hasattr(model, "captured_inputs") and hasattr(model, "graph"):
-        return of_signature(model)
+        try:
+            signature: Source = tensorflow_reader().of_signature(model)
+        except Refusal as refusal:
+            raise ModelError(
+                f"That is a concrete function: {refusal.why}; {refusal.helps}"
+            ) from None
+        return signature
     if callable(getattr(model, "get_concrete_function", None)):
         raise ModelError(
             "A tf.function has a graph for each kind of input: give the concrete function, "
@@ -106,27 +129,40 @@ def source_of(model: Any) -> Source:
     )
 
 
-def _traced(model: keras.Model) -> FunctionSource:
+def _traced(model: keras.Model) -> Source:
     """Trace a subclassed model on inputs of the shapes that it was built for."""
     specs = _specs(model)
     flat = keras.tree.flatten(specs)
     kinds = [(spec.shape, spec.dtype) for spec in flat]
     slots = keras.tree.map_structure(lambda spec: _Slot(), specs)
     try:
-        function = tensorflow_reader.traced(model, tuple(slots), {"training": False}, kinds, _Slot)
+        reader = tensorflow_reader()
+        function = reader.traced(model, tuple(slots), {"training": False}, kinds, _Slot)
     except Refusal as refusal:
+        helps = f"{refusal.helps}, or " if refusal.helps else ""
         raise UnsupportedLayerError(
-            f"{model.name!r} ({type(model).__name__}) is subclassed, and {refusal.why}; {REBUILD}"
+            f"{model.name!r} ({type(model).__name__}) is subclassed, and {refusal.why}; "
+            f"{helps}{REBUILD}"
         ) from refusal
     structure = keras.tree.map_structure(lambda spec: spec.name, specs)
     names = [spec.name for spec in flat]
-    return FunctionSource(
+    source: Source = reader.FunctionSource(
         function, names, structure[0] if len(structure) == 1 else structure, model
     )
+    return source
 
 
 class _Slot:
     """Stands for a tensor in a structure of arguments."""
+
+
+@dataclass(frozen=True)
+class _Spec:
+    """An argument that is a tensor: its name, shape with batch, and type."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
 
 
 def _specs(model: keras.Model) -> list[Any]:
@@ -149,9 +185,9 @@ def _specs(model: keras.Model) -> list[Any]:
 
 
 def _as_specs(shape: Any, dtype: str, name: str) -> Any:
-    """Put a `Spec` in the place of every shape of a structure."""
+    """Put a `_Spec` in the place of every shape of a structure."""
     if isinstance(shape, dict):
         return {key: _as_specs(inner, dtype, str(key)) for key, inner in shape.items()}
     if all(size is None or isinstance(size, int) for size in shape):
-        return Spec(name, (None, *shape[1:]), dtype)
+        return _Spec(name, (None, *shape[1:]), dtype)
     return [_as_specs(inner, dtype, f"{name}_{n}") for n, inner in enumerate(shape)]

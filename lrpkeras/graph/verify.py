@@ -156,7 +156,7 @@ def fidelity(graph: Graph, model: Any, inputs: list[Array], value: Array) -> flo
 def _through_head(head: str, value: Array, probability: Array) -> float:
     """Compare logits with probabilities, as logits: differences there are what rounding made."""
     logits = backend.to_numpy(value).astype("float64")
-    p = backend.to_numpy(keras.ops.cast(probability, "float64"))
+    p = backend.to_numpy(probability).astype("float64")
     # Where p is all but 0 or 1 it has no digits left that tell the logit.
     told = (p > 1e-4) & (p < 1 - 1e-4)
     if head == "sigmoid":
@@ -192,7 +192,7 @@ def _cancelled(expected: Mapping[str, Array], layer: str) -> float:
     of which float64 has no more precise version.
     """
     sizes = {
-        name: np.abs(backend.to_numpy(keras.ops.cast(value, "float64"))).max(initial=0.0)
+        name: np.abs(backend.to_numpy(value).astype("float64")).max(initial=0.0)
         for name, value in expected.items()
     }
     rounding = np.finfo("float64").eps * max(sizes.values())
@@ -210,6 +210,7 @@ def _shaken(graph: Graph, inputs: list[np.ndarray], seed: int) -> dict[str, Any]
     return graph.evaluate(dict(zip(graph.inputs, tensors, strict=True)))
 
 
+@backend.precise()
 def _in_float64(graph: Graph, inputs: list[np.ndarray]) -> dict[str, Any]:
     """Every node's value in float64, which tells rounding from mistakes."""
     wide = replace(graph, nodes={node.name: _widened(node) for node in graph}, dtype="float64")
@@ -281,7 +282,7 @@ def _narrowest(used: Collection[str], dtype: str) -> str:
 def _difference(actual: Any, expected: Any) -> float:
     """The largest difference in a sample relative to its largest value; NaN if not finite."""
     actual = backend.to_numpy(actual).astype("float64")
-    expected = backend.to_numpy(keras.ops.cast(expected, "float64"))
+    expected = backend.to_numpy(expected).astype("float64")
     if actual.shape != expected.shape:
         return float("inf")
     with np.errstate(invalid="ignore"):

@@ -112,6 +112,7 @@ class Box(Rule):
         arrays["low"], arrays["high"] = low.astype(dtype), high.astype(dtype)
         return arrays
 
+    @backend.precise()
     def bounds(self, node: Weighted) -> tuple[np.ndarray, np.ndarray]:
         """Return the bounds at the node's input, `(1, ...)`, by interval arithmetic."""
         values: dict[str, tuple[np.ndarray, np.ndarray]] = {}

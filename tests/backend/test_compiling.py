@@ -13,7 +13,7 @@ LARGE = backend.Spec((None, 2**14), "float32")
 
 
 def test_a_compiled_function_is_traced_once_for_every_batch_size():
-    compiled = backend.compile(lambda x: x * 2, (SPEC,))
+    compiled = backend.compile(lambda _, x: x * 2, (SPEC,))
     for batch in (1, 4, 7):
         assert compiled(np.ones((batch, 3))).numpy().tolist() == [[2, 2, 2]] * batch
     assert backend.trace_count(compiled) == 1
@@ -21,7 +21,7 @@ def test_a_compiled_function_is_traced_once_for_every_batch_size():
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_compiled_function_takes_and_gives_nested_structures(jit_compile):
-    def function(pair, scale):
+    def function(_, pair, scale):
         return {"sum": pair["a"] + pair["b"][0], "scaled": [pair["a"] * scale]}
 
     signature = ({"a": SPEC, "b": [SPEC]}, backend.Spec((), "float32"))
@@ -34,7 +34,7 @@ def test_a_compiled_function_takes_and_gives_nested_structures(jit_compile):
 
 def test_many_threads_share_one_trace():
     ready, out = threading.Barrier(8), [None] * 8
-    compiled = backend.compile(lambda x: x + 1, (SPEC,))
+    compiled = backend.compile(lambda _, x: x + 1, (SPEC,))
 
     def call(i):
         ready.wait()
@@ -51,7 +51,7 @@ def test_many_threads_share_one_trace():
 
 def test_an_assigned_variable_changes_the_result_without_a_new_trace():
     weight = backend.variable(np.ones(3, "float32"), "block1/kernel: a weight")
-    compiled = backend.compile(lambda x: x * weight, (SPEC,))
+    compiled = backend.compile(lambda weights, x: x * weights[0], (SPEC,), variables=[weight])
     compiled(np.ones((1, 3)))
     backend.assign(weight, np.full(3, 4))
     assert compiled(np.ones((1, 3))).numpy().tolist() == [[4, 4, 4]]
@@ -60,7 +60,7 @@ def test_an_assigned_variable_changes_the_result_without_a_new_trace():
 
 
 def test_the_concrete_function_is_to_be_had_for_one_batch_size_or_any():
-    compiled = backend.compile(lambda x: x * 2, (SPEC,))
+    compiled = backend.compile(lambda _, x: x * 2, (SPEC,))
     for batch_size in (None, 5):
         graph = backend.concrete(compiled, batch_size)
         assert graph.structured_outputs.shape.as_list() == [batch_size, 3]
@@ -71,7 +71,7 @@ def twice_the_square(x):
     return 2 * ops.square(x)
 
 
-def elementwise(x):
+def elementwise(_, x):
     return backend.fused(twice_the_square, x)
 
 

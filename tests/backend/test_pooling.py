@@ -60,7 +60,7 @@ def test_max_pool_sends_all_to_the_first_maximum(rank, stride, padding, dtype, j
     s = np.random.default_rng(1).integers(1, 50, y.shape).astype(dtype)
     unknown = backend.Spec((None,) * (rank + 1) + (2,), dtype)
     adjoint = backend.compile(
-        lambda x, y, s: backend.max_pool_adjoint(x, y, s, **options),
+        lambda _, x, y, s: backend.max_pool_adjoint(x, y, s, **options),
         (unknown,) * 3,
         jit_compile=jit_compile,
     )
@@ -118,7 +118,7 @@ def test_adjoints_of_pooling_keep_the_sizes_that_are_known(rank, known, jit_comp
     sizes, options, _ = pool_case(rank, "2", "same")
     kept = {"all": sizes, "none": (None,) * rank, "the first": (sizes[0], *[None] * (rank - 1))}
 
-    def both(x):
+    def both(_, x):
         y, spatial = backend.max_pool(x, **options), backend.shape(x)[1:-1]
         return (
             backend.max_pool_adjoint(x, y, y, **options),

@@ -12,25 +12,26 @@ from lrpkeras.backend.tensorflow.arrays import (
     assign,
     constant,
     is_tensor,
+    lacks,
     merge_leading,
     nbytes,
+    precise,
     select,
     shape,
     split_leading,
     to_numpy,
+    values,
     variable,
     where_positive,
 )
 from lrpkeras.backend.tensorflow.compiling import (
     Compiled,
-    Spec,
     compile,
     concrete,
     fused,
     trace_count,
 )
 from lrpkeras.backend.tensorflow.convolution import convolve, convolve_adjoint
-from lrpkeras.backend.tensorflow.data import batches, count, is_dataset
 from lrpkeras.backend.tensorflow.depthwise import depthwise, depthwise_adjoint
 from lrpkeras.backend.tensorflow.local_response import local_response_normalization
 from lrpkeras.backend.tensorflow.narrow import multiplies_bfloat16
@@ -51,27 +52,24 @@ from lrpkeras.backend.tensorflow.ties import max_pool_ties_adjoint, max_pool_tie
 
 __all__ = [
     "Compiled",
-    "Spec",
     "add_bias",
     "after",
     "as_array",
     "assign",
     "average_pool",
     "average_pool_adjoint",
-    "batches",
     "bilinear_matrix",
     "compile",
     "concrete",
     "constant",
     "convolve",
     "convolve_adjoint",
-    "count",
     "depthwise",
     "depthwise_adjoint",
     "einsum",
     "fused",
-    "is_dataset",
     "is_tensor",
+    "lacks",
     "local_response_normalization",
     "matmul",
     "matmul_adjoint",
@@ -82,6 +80,7 @@ __all__ = [
     "merge_leading",
     "multiplies_bfloat16",
     "nbytes",
+    "precise",
     "resample",
     "resample_adjoint",
     "resizing_matrix",
@@ -90,6 +89,7 @@ __all__ = [
     "split_leading",
     "to_numpy",
     "trace_count",
+    "values",
     "variable",
     "where_positive",
 ]

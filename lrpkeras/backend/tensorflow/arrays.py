@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import keras
@@ -129,6 +131,22 @@ def as_array(variable: Tensor) -> np.ndarray:
 def nbytes(variable: Tensor) -> int:
     """Return how much memory the value of a variable takes."""
     return int(math.prod(variable.shape)) * int(variable.dtype.size)
+
+
+def values(variables: Any) -> Any:
+    """Return a nested structure of variables as it is: they are read where they are used."""
+    return variables
+
+
+@contextmanager
+def precise() -> Iterator[None]:
+    """Within this, float64 is float64, as TensorFlow always takes it."""
+    yield
+
+
+def lacks(dtype: str) -> str | None:
+    """Say what to set so that `dtype` is computed in; None where it is, as always."""
+    return None
 
 
 def size_of(x: Tensor, axis: int) -> Size:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from lrpkeras.backend.spec import Spec
 from lrpkeras.backend.tensorflow.arrays import Tensor, constant
 
 # Whether what is being traced is for XLA: some of its kernels break ties differently.
@@ -22,19 +23,6 @@ LARGE = 2**14
 # Batch sizes that islands are compiled for. XLA compiles them anew for each (0.7 s and 3 MB for
 # ResNet50) and never forgets one; every other size runs a graph without islands.
 MOST_SIZES = 4
-
-
-@dataclass(frozen=True)
-class Spec:
-    """Shape (None where any size goes) and dtype of one array that a compiled function takes."""
-
-    shape: tuple[int | None, ...]
-    dtype: str
-
-    @property
-    def batched(self) -> bool:
-        """Whether the first axis is the batch, of any size."""
-        return bool(self.shape) and self.shape[0] is None
 
 
 @dataclass
@@ -52,12 +40,15 @@ class Compiled:
     """A function traced once for every batch size, on the first call; safe from any thread.
 
     Where it has compiled islands it is traced a second time, without, when it meets its fifth batch
-    size. It keeps `function` alive, and with it the variables that the traced graph reads.
+    size. It keeps the variables alive, which the traced graph reads at each call.
     """
 
-    def __init__(self, function: Callable, signature: Any, jit_compile: bool) -> None:
+    def __init__(
+        self, function: Callable, signature: Any, variables: Any, jit_compile: bool
+    ) -> None:
         self.trace_count = 0
         self._function = function
+        self._variables = variables
         self._signature = tuple(signature) if isinstance(signature, list | tuple) else (signature,)
         self._graphs: dict[tuple[int | None, bool], Any] = {}
         self._sizes: set[int] = set()
@@ -111,7 +102,7 @@ class Compiled:
             within = None if self.jit_compile else tracing
             tokens = traced_for_xla.set(self.jit_compile), _tracing.set(within)
             try:
-                return self._function(*arguments)
+                return self._function(self._variables, *arguments)
             finally:
                 traced_for_xla.reset(tokens[0])
                 _tracing.reset(tokens[1])
@@ -152,20 +143,25 @@ def _entries(array: Any) -> int:
 
 
 def compile(
-    function: Callable, signature: Any, *, jit_compile: bool | Literal["auto"] = "auto"
+    function: Callable,
+    signature: Any,
+    *,
+    variables: Any = (),
+    jit_compile: bool | Literal["auto"] = "auto",
 ) -> Compiled:
     """Return `function` as one graph that serves every batch size.
 
     Parameters
     ----------
-    function : takes and returns tensors, or nested structures of them
+    function : takes the variables, and then tensors, or nested structures of them; returns such
     signature : a tuple or list with one entry per positional argument, each a `Spec` or a nested
         structure of them
+    variables : a nested structure of variables, read at each call
     jit_compile : use XLA; "auto" does where a GPU is visible
     """
     if jit_compile == "auto":
         jit_compile = bool(tf.config.list_physical_devices("GPU"))
-    return Compiled(function, signature, jit_compile)
+    return Compiled(function, signature, variables, jit_compile)
 
 
 def concrete(compiled: Compiled, batch_size: int | None = None) -> Any:

@@ -19,6 +19,15 @@ from lrpkeras.graph.tensorflow_reader import (  # noqa: F401 - importing them fi
 )
 from lrpkeras.graph.tensorflow_reader.function import FunctionSource, lower_call
 from lrpkeras.graph.tensorflow_reader.reading import Owner
+from lrpkeras.graph.tensorflow_reader.saved import load, of_signature
 from lrpkeras.graph.tensorflow_reader.tracing import traced, untouched
 
-__all__ = ["FunctionSource", "Owner", "lower_call", "traced", "untouched"]
+__all__ = [
+    "FunctionSource",
+    "Owner",
+    "load",
+    "lower_call",
+    "of_signature",
+    "traced",
+    "untouched",
+]

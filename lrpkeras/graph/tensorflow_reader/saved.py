@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -13,12 +12,6 @@ from lrpkeras.graph.tensorflow_reader.function import FunctionSource
 
 # What Keras and TensorFlow call the signature that serves predictions.
 DEFAULT = "serving_default"
-
-
-def is_saved_model(path: str | os.PathLike) -> bool:
-    """Whether a path is the folder of a SavedModel."""
-    names = ("saved_model.pb", "saved_model.pbtxt")
-    return any((Path(path) / name).is_file() for name in names)
 
 
 def load(path: str | os.PathLike) -> FunctionSource:
