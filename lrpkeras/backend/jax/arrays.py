@@ -1,0 +1,134 @@
+"""Shapes, values and variables of JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+Tensor: TypeAlias = Any
+Sizes: TypeAlias = tuple[int, ...]
+
+# Its flags are made at run time, so that nothing is known of their types.
+CONFIG: Any = jax.config
+
+
+class Variable:
+    """An array that compiled functions are handed at each call, so that it may change."""
+
+    def __init__(self, array: Any) -> None:
+        self.value = jnp.array(array)
+
+    @property
+    def shape(self) -> Sizes:
+        """The shape, which stays."""
+        return tuple(self.value.shape)
+
+
+def variable(array: Any, name: str) -> Variable:
+    """Create a variable; JAX gives names to nothing."""
+    return Variable(array)
+
+
+def assign(variable: Variable, array: Any) -> None:
+    """Overwrite the value of `variable`; shape and dtype stay.
+
+    Raises
+    ------
+    ValueError
+        If the array has another shape.
+    """
+    value = jnp.array(array, variable.value.dtype)
+    if value.shape != variable.shape:
+        raise ValueError(f"a variable of shape {variable.shape} got shape {value.shape}")
+    variable.value = value
+
+
+def values(variables: Any) -> Any:
+    """Return a nested structure of variables with the value of each in its place."""
+    return jax.tree.map(lambda variable: variable.value, variables)
+
+
+def add_bias(x: Tensor, bias: Tensor) -> Tensor:
+    """`(..., channels) + (channels,)`."""
+    return x + bias
+
+
+def where_positive(x: Tensor, array: Tensor) -> Tensor:
+    """Return `array`, `(k, *x.shape)`, where `x` is positive, and zero elsewhere."""
+    return jnp.where(x > 0, array, jnp.zeros_like(array))
+
+
+def select(condition: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Return `one` where a condition holds, else `other`: both `(k, *condition.shape)`."""
+    return jnp.where(condition, one, other)
+
+
+def shape(x: Tensor) -> Sizes:
+    """Return the sizes of `x`: JAX knows all of them while it traces."""
+    return tuple(map(int, jnp.shape(x)))
+
+
+def merge_leading(x: Tensor) -> Tensor:
+    """`(k, n, ...) -> (k * n, ...)`."""
+    k, n, *rest = shape(x)
+    return jnp.reshape(x, (k * n, *rest))
+
+
+def split_leading(x: Tensor, k: int) -> Tensor:
+    """`(k * n, ...) -> (k, n, ...)`."""
+    n, *rest = shape(x)
+    return jnp.reshape(x, (k, n // k, *rest))
+
+
+def constant(array: Any, dtype: str | None = None) -> Tensor:
+    """Return `array` as a tensor, of type `dtype` if one is given."""
+    return jnp.asarray(array, dtype)
+
+
+def to_numpy(tensor: Any) -> np.ndarray:
+    """Return the value of a tensor, a variable or an array-like as an array of its own."""
+    if isinstance(tensor, keras.Variable | Variable):
+        tensor = tensor.value
+    return np.array(tensor)
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether `x` is a tensor of this backend."""
+    return isinstance(x, jax.Array)
+
+
+def local_response_normalization(
+    x: Tensor, depth_radius: int, bias: float, alpha: float, beta: float
+) -> Tensor | None:
+    """None: JAX has no such operation."""
+    return None
+
+
+@contextmanager
+def precise() -> Iterator[None]:
+    """Within this, float64 is float64, and float32 keeps all its digits on every device.
+
+    JAX computes in float32 where float64 is asked for, unless `jax_enable_x64` is set, and
+    multiplies matrices on GPU and TPU in fewer digits than float32 has.
+    """
+    with ExitStack() as scopes:
+        scopes.enter_context(jax.enable_x64(True))
+        scopes.enter_context(jax.default_matmul_precision("highest"))
+        yield
+
+
+def lacks(dtype: str) -> str | None:
+    """Say what to set so that `dtype` is computed in; None where it is."""
+    if dtype != "float64" or CONFIG.jax_enable_x64:
+        return None
+    return (
+        "JAX computes in float32 where float64 is asked for, unless JAX_ENABLE_X64=1 is set in the "
+        "environment, or jax.config.update('jax_enable_x64', True) is called before the model is "
+        "made"
+    )
