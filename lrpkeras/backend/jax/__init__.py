@@ -7,6 +7,7 @@ since JAX compiles for each shape anew. An adjoint is the transposed linear map,
 
 from lrpkeras.backend.jax.arrays import (
     add_bias,
+    after,
     assign,
     constant,
     is_tensor,
@@ -35,6 +36,7 @@ from lrpkeras.backend.jax.convolution import (
     depthwise,
     depthwise_adjoint,
 )
+from lrpkeras.backend.jax.narrow import multiplies_bfloat16
 from lrpkeras.backend.jax.pooling import (
     average_pool,
     average_pool_adjoint,
@@ -56,6 +58,7 @@ from lrpkeras.backend.jax.products import (
 __all__ = [
     "Compiled",
     "add_bias",
+    "after",
     "assign",
     "average_pool",
     "average_pool_adjoint",
@@ -79,6 +82,7 @@ __all__ = [
     "max_pool_ties_adjoint",
     "max_pool_ties_sum",
     "merge_leading",
+    "multiplies_bfloat16",
     "precise",
     "resample",
     "resample_adjoint",

@@ -21,8 +21,8 @@ CONFIG: Any = jax.config
 class Variable:
     """An array that compiled functions are handed at each call, so that it may change."""
 
-    def __init__(self, array: Any) -> None:
-        self.value = jnp.array(array)
+    def __init__(self, array: Any, dtype: str | None = None) -> None:
+        self.value = jnp.array(array, dtype)
 
     @property
     def shape(self) -> Sizes:
@@ -30,9 +30,9 @@ class Variable:
         return tuple(self.value.shape)
 
 
-def variable(array: Any, name: str) -> Variable:
-    """Create a variable; JAX gives names to nothing."""
-    return Variable(array)
+def variable(array: Any, name: str, dtype: str | None = None) -> Variable:
+    """Create a variable, of type `dtype` if one is given; JAX gives names to nothing."""
+    return Variable(array, dtype)
 
 
 def assign(variable: Variable, array: Any) -> None:
@@ -67,6 +67,11 @@ def where_positive(x: Tensor, array: Tensor) -> Tensor:
 def select(condition: Tensor, one: Tensor, other: Tensor) -> Tensor:
     """Return `one` where a condition holds, else `other`: both `(k, *condition.shape)`."""
     return jnp.where(condition, one, other)
+
+
+def after(x: Tensor, other: Tensor) -> Tensor:
+    """Return `x`: XLA orders what it compiles by the memory that it takes."""
+    return x
 
 
 def shape(x: Tensor) -> Sizes:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from lrpkeras.backend.jax.arrays import Sizes, Tensor
+from lrpkeras.backend.jax.narrow import in_kernel_type
 from lrpkeras.backend.jax.products import precision
 from lrpkeras.backend.jax.windows import Padding, Pairs, Windows
 
@@ -15,6 +16,7 @@ from lrpkeras.backend.jax.windows import Padding, Pairs, Windows
 AXES = {1: ("NWC", "WIO"), 2: ("NHWC", "HWIO"), 3: ("NDHWC", "DHWIO")}
 
 
+@in_kernel_type
 def convolve(
     x: Tensor,
     kernel: Tensor,
@@ -43,6 +45,7 @@ def convolve(
     return _convolve(x, kernel, strides, windows.pads, ones, dilation, groups)
 
 
+@in_kernel_type
 @partial(jax.jit, static_argnames=("spatial", "strides", "padding", "dilation", "groups"))
 def convolve_adjoint(
     s: Tensor,
@@ -116,9 +119,6 @@ def _convolve(
     groups: int,
 ) -> Tensor:
     data, weights = AXES[len(strides)]
-    # Some operations of Keras on JAX return float32 for float64.
-    dtype = jnp.result_type(x, kernel)
-    x, kernel = x.astype(dtype), kernel.astype(dtype)
     return jax.lax.conv_general_dilated(
         x,
         kernel,

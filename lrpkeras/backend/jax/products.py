@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from lrpkeras.backend.jax.arrays import CONFIG, Tensor
+from lrpkeras.backend.jax.narrow import in_kernel_type
 
 
 def precision() -> jax.lax.Precision | None:
@@ -20,11 +21,13 @@ def precision() -> jax.lax.Precision | None:
     return jax.lax.Precision.HIGHEST if told is None else None
 
 
+@in_kernel_type
 def matmul(x: Tensor, kernel: Tensor) -> Tensor:
     """`(..., in) @ (in, out) -> (..., out)`."""
     return jnp.matmul(jnp.asarray(x), jnp.asarray(kernel), precision=precision())
 
 
+@in_kernel_type
 def matmul_adjoint(s: Tensor, kernel: Tensor) -> Tensor:
     """`(..., out) -> (..., in)`: the adjoint of `matmul` with respect to `x`."""
     return matmul(s, jnp.asarray(kernel).T)
