@@ -17,8 +17,23 @@ Sizes: TypeAlias = tuple[Size, ...]
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
-    """`(..., channels) + (channels,)`: the form that TensorFlow fuses into a convolution."""
-    return tf.nn.bias_add(x, bias)
+    """`(..., channels) + (channels,)`: the form that TensorFlow fuses into a convolution.
+
+    It would fuse it into one of several groups, too, and then has no kernel for that.
+    """
+    return x + bias if _is_grouped(x) else tf.nn.bias_add(x, bias)
+
+
+def _is_grouped(x: Tensor) -> bool:
+    """Whether a tensor of a graph comes from a convolution of several groups."""
+    if tf.executing_eagerly():
+        return False
+    # In one dimension, a convolution is one of height 1.
+    made = x.op.inputs[0].op if x.op.type == "Squeeze" else x.op
+    if made.type != "Conv2D":
+        return False
+    image, kernel = made.inputs
+    return bool(image.shape[-1] != kernel.shape[-2])
 
 
 def where_positive(x: Tensor, array: Tensor) -> Tensor:
