@@ -49,6 +49,16 @@ def assign(variable: Variable, array: Any) -> None:
     variable.value = value
 
 
+def as_array(variable: Variable) -> np.ndarray:
+    """Return the value of a variable, read-only; on a CPU it is the variable's own memory."""
+    return np.asarray(variable.value)
+
+
+def nbytes(variable: Variable) -> int:
+    """Return how much memory the value of a variable takes."""
+    return int(variable.value.nbytes)
+
+
 def values(variables: Any) -> Any:
     """Return a nested structure of variables with the value of each in its place."""
     return jax.tree.map(lambda variable: variable.value, variables)
