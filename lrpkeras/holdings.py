@@ -37,8 +37,8 @@ class Holdings:
     ----------
     variables
         By node and by the name that its rule gives the array. What several nodes share is one.
-    weights, made
-        Bytes of the graph's own arrays, and of those that rules made of them.
+    weights
+        Bytes of the graph's own arrays.
     graph
         The graph without copies of its own: its arrays are the variables' memory. Those that rules
         hold in another form only, such as kernels split by sign, are NaN there.
@@ -53,7 +53,7 @@ class Holdings:
     ) -> None:
         self._rules, self._reached, self._precision = rules, reached, precision
         self.variables: dict[str, dict[str, Variable]] = {}
-        self.weights = self.made = 0
+        self.weights = 0
         self.graph = self._hold(graph)
 
     def _hold(self, graph: Graph) -> Graph:
@@ -72,16 +72,17 @@ class Holdings:
                 if (id(array), dtype) not in known:
                     variable = backend.variable(array, f"{_plain(node.name)}_{key}", dtype)
                     known[id(array), dtype] = variable
-                    self._count(variable, id(array) in own)
+                    self.weights += backend.nbytes(variable) if id(array) in own else 0
                 variables[key] = known[id(array), dtype]
             nodes.append(_reading(node, group, variables))
         return graph.with_nodes(nodes)
 
-    def _count(self, variable: Variable, is_weight: bool) -> None:
-        if is_weight:
-            self.weights += backend.nbytes(variable)
-        else:
-            self.made += backend.nbytes(variable)
+    @property
+    def made(self) -> int:
+        """Bytes of what rules, and the backend for its adjoints, made of the graph's arrays."""
+        groups = self.variables.values()
+        distinct = {id(variable): variable for group in groups for variable in group.values()}
+        return sum(map(backend.nbytes, distinct.values())) - self.weights
 
     def refresh(self, graph: Graph) -> None:
         """Take over the arrays of a graph of the same structure.

@@ -32,7 +32,7 @@ def summary(
     preset
         The preset's name.
     nbytes
-        The memory that weights take, and that what rules made of them takes.
+        The memory that weights take, and that what was made of them takes.
     """
     rows = [HEADER, *(_row(node, rules, why) for node in graph)]
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
@@ -62,7 +62,7 @@ def _kind(node: Node) -> str:
 def _notes(graph: Graph, nbytes: tuple[int, int]) -> list[str]:
     linear = sum(isinstance(node, Linear) for node in graph)
     weights, made = map(_size, nbytes)
-    held = f"holds {_size(sum(nbytes))}: {weights} of weights, {made} made by rules"
+    held = f"holds {_size(sum(nbytes))}: {weights} of weights, {made} made of them"
     return [f"{len(graph)} nodes, {linear} of them linear", held, *graph.notes]
 
 

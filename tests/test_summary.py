@@ -45,7 +45,7 @@ BN = "not folded: add (Sum) reads it"
 WEIGHTS = 4 * ((108 + 4) + (144 + 4) + (180 + 5) + (15 + 3) + (4 + 4) + (4 + 4) + 4)
 MADE = 4 * (36 + (144 + 4) + (4 + 4) + 2 * 180)
 TOTAL, WEIGHED, RULED = (f"{size / 1000:.1f} kB" for size in (WEIGHTS + MADE, WEIGHTS, MADE))
-HELD = f"holds {TOTAL}: {WEIGHED} of weights, {RULED} made by rules"
+HELD = f"holds {TOTAL}: {WEIGHED} of weights, {RULED} made of them"
 TABLE = f"""\
 preset epsilon_plus_flat
 node             kind                output shape     rule            why              notes

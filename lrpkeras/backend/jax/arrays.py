@@ -25,6 +25,11 @@ class Variable:
         self.value = jnp.array(array, dtype)
 
     @property
+    def dtype(self) -> Any:
+        """The type of its values."""
+        return self.value.dtype
+
+    @property
     def shape(self) -> Sizes:
         """The shape, which stays."""
         return tuple(self.value.shape)

@@ -144,8 +144,9 @@ def as_array(variable: Tensor) -> np.ndarray:
 
 
 def nbytes(variable: Tensor) -> int:
-    """Return how much memory the value of a variable takes."""
-    return int(math.prod(variable.shape)) * int(variable.dtype.size)
+    """Return how much memory the value of a variable takes, and what was made of it."""
+    size = int(math.prod(variable.shape)) * int(variable.dtype.size)
+    return 2 * size if hasattr(variable, "turned") else size
 
 
 def values(variables: Any) -> Any:
