@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from typing import Any, Literal, TypeAlias
 
 import keras
@@ -223,7 +225,7 @@ class Analyzer:
         ----------
         x
             Arrays or tensors as for `__call__`, or a batched `tf.data.Dataset` of inputs, or of
-            (inputs, labels).
+            (inputs, labels). The next batch is read while one is explained.
         target
             As for `__call__`; for a dataset, one that fits every batch.
         batch_size
@@ -290,22 +292,41 @@ class Analyzer:
             raise TargetError("For a dataset, give one target for all samples, or None.")
         total = backend.count(x if dataset else arrays, batch_size)
         bar = batching.progress(total, verbose)
+        explain = functools.partial(
+            self._explainer.run,
+            target=parsed,
+            layers=tuple(nodes.values()),
+            batch_size=batch_size,
+            conditions=conditioned,
+        )
         parts, like = [], x
-        for batch, start in batching.numbered(x if dataset else arrays, batch_size, dataset):
-            like = batch if dataset else x
-            flat = self._checked(batch) if dataset else batch
-            result = self._explainer.run(
-                flat, parsed, start, tuple(nodes.values()), batch_size, conditioned
-            )
-            check_finite(result["relevance"])
-            parts.append(keras.tree.map_structure(backend.to_numpy, result))
-            if bar is not None:
-                bar.add(1)
+        with closing(batching.ahead(self._batches(x, arrays, batch_size))) as batches:
+            results = ((batch, explain(flat, start=start)) for batch, flat, start in batches)
+            for batch, result in batching.one_behind(results):
+                like = batch
+                check_finite(result["relevance"])
+                parts.append(keras.tree.map_structure(backend.to_numpy, result))
+                if bar is not None:
+                    bar.add(1)
         if not parts:
             raise InputError("The dataset is empty: there is no sample to explain.")
         explanation = self._gathered(parts, like, nodes)
         record = None if conditioned is None else conditioned.record
         return dataclasses.replace(explanation, condition=record)
+
+    def _batches(
+        self, x: Any, arrays: list[Array] | None, batch_size: int
+    ) -> Generator[tuple[Any, list[Array], int], None, None]:
+        """Yield what results are nested like, checked inputs, and the number of the first sample.
+
+        Of a dataset where there are no `arrays`.
+        """
+        if arrays is None:
+            for batch, start in batching.numbered(x, batch_size, True):
+                yield batch, self._checked(batch), start
+        else:
+            for flat, start in batching.numbered(arrays, batch_size, False):
+                yield x, flat, start
 
     def _gathered(self, parts: list[dict], like: Any, nodes: dict[str, str]) -> Explanation:
         whole = batching.joined(parts)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
 from lrpkeras import backend
 from lrpkeras.errors import InputError
+
+Item = TypeVar("Item")
 
 
 def positive(batch_size: Any) -> int:
@@ -50,6 +53,36 @@ def numbered(data: Any, batch_size: int, dataset: bool) -> Iterator[tuple[Any, i
     for batch in backend.batches(data, batch_size):
         yield batch, start
         start += 0 if dataset else batch[0].shape[0]
+
+
+def ahead(items: Generator[Item, None, None]) -> Generator[Item, None, None]:
+    """Yield items in order, each read in a thread while the one before it is worked on.
+
+    One is read ahead, no more. What reading raises is raised where the item would have come; when
+    this generator is closed, so is `items`.
+    """
+    end: Any = object()
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            following = thread.submit(next, items, end)
+            while (item := following.result()) is not end:
+                following = thread.submit(next, items, end)
+                yield item
+        finally:
+            thread.submit(items.close).result()
+
+
+def one_behind(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield every item once the next has been asked for.
+
+    A GPU computes while Python goes on: what it was asked for first is fetched while it has more to
+    do.
+    """
+    waiting: list[Item] = []
+    for item in items:
+        yield from waiting
+        waiting = [item]
+    yield from waiting
 
 
 def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
