@@ -106,6 +106,7 @@ class Program:
         self.reached = _reached(graph, self.rules)
         self._start = Vanishing(vanishes)
         self.graph = self._with_facts(graph)
+        self._recalled = _recalled(self.graph)
         self.edges = _edges(self.graph, self.rules, self.reached)
         self.blocks = _residual_blocks(self.graph, self.rules, self.edges)
         self._holdings = Holdings(self.graph, self.rules, self.reached, precision)
@@ -176,9 +177,12 @@ class Program:
             return forward.states[name]
         node = self.graph[name]
         inputs = tuple(forward.values[read] for read in node.inputs)
-        if after is not None:
-            inputs = tuple(backend.after(x, after) for x in inputs)
         output = forward.values[name]
+        if after is not None and isinstance(node, Linear):
+            inputs = tuple(backend.after(x, after) for x in inputs)
+            if name in self._recalled:
+                whole, other = (forward.values[term] for term in self._recalled[name])
+                output = backend.after(whole, after) - other
         return self.rules[name].linearize(node, forward.arrays[name], inputs, output)
 
     def backward(
@@ -337,3 +341,19 @@ def _rectified(graph: Graph) -> Graph:
             nodes[source.name] = replace(source, facts=replace(source.facts, rectified=True))
             nodes[node.name] = replace(node, facts=replace(node.facts, signed=False))
     return replace(graph, nodes=nodes)
+
+
+def _recalled(graph: Graph) -> dict[str, tuple[str, str]]:
+    """Return the linear nodes whose output need not be held: what a sum of two leaves of its first.
+
+    Only the sum reads it, and is rectified: where it is positive, the second term is the sum less
+    the first, to the rounding of the sum; elsewhere no relevance comes.
+    """
+    readers = Counter(name for node in graph for name in node.inputs)
+    found = {}
+    for node in graph:
+        if isinstance(node, Sum) and node.facts.rectified and node.coefficients == (1.0, 1.0):
+            first, second = node.inputs
+            if isinstance(graph[second], Linear) and readers[second] == 1:
+                found[second] = (node.name, first)
+    return found
