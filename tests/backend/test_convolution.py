@@ -47,6 +47,33 @@ def test_convolve_adjoint_is_the_adjoint(rank, stride, dilation, groups):
         assert_adjoint(x, y, s, back)
 
 
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_the_adjoint_for_a_held_kernel_is_the_same(dilation):
+    # Where the convolution keeps the size, it is a convolution with the turned kernel.
+    kernel = normal(*WINDOW[:2], 4, 8)
+    held = backend.variable(kernel, "kernel")
+    for padding, size in itertools.product(PADS, SIZES):
+        options = geometry(2, "1", dilation, padding) | {"groups": 1}
+        x = normal(2, *SIZES[size][:2], 4)
+        y = backend.convolve(x, held, **options)
+        s = backend.constant(normal(*y.shape))
+        assert_adjoint(x, y, s, backend.convolve_adjoint(s, held, x.shape[1:-1], **options))
+
+
+def test_a_held_kernel_that_changes_changes_the_adjoint():
+    kernels = normal(2, 3, 3, 4, 8)
+    held = backend.variable(kernels[0], "kernel")
+    options = geometry(2, "1", 1, "same") | {"groups": 1}
+    s = backend.constant(normal(2, 5, 6, 8))
+    before = backend.to_numpy(backend.convolve_adjoint(s, held, (5, 6), **options))
+    backend.assign(held, kernels[1])
+    for kernel, back in zip(
+        kernels, (before, backend.convolve_adjoint(s, held, (5, 6), **options)), strict=True
+    ):
+        expected = backend.convolve_adjoint(s, kernel, (5, 6), **options)
+        np.testing.assert_allclose(back, expected, atol=1e-12)
+
+
 TRACED = [
     (1, "2", 1, 1, "same"),
     (1, "1", 2, 1, "uneven"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -14,6 +15,8 @@ import tensorflow as tf
 Tensor: TypeAlias = Any
 Size: TypeAlias = Any  # an int where it is known while tracing, else a scalar int32 tensor
 Sizes: TypeAlias = tuple[Size, ...]
+
+_TURNING = threading.Lock()
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
@@ -125,9 +128,10 @@ def turned(kernel: Tensor) -> Tensor:
 
     It is a variable of its own, made when a trace first needs it, that `assign` keeps up to date.
     """
-    if not hasattr(kernel, "turned"):
-        with tf.init_scope():
-            kernel.turned = tf.Variable(_turned(kernel), trainable=False, name="turned")
+    with _TURNING:  # functions of one analyzer may be traced at the same time
+        if not hasattr(kernel, "turned"):
+            with tf.init_scope():
+                kernel.turned = tf.Variable(_turned(kernel), trainable=False, name="turned")
     return kernel.turned
 
 
