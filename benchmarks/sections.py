@@ -48,7 +48,9 @@ What the peers run: zennit its composites of these names, normalizations merged 
 `SequentialMergeBatchNorm` and sums as its `Sum` modules. captum `LRP` with its default,
 `EpsilonRule` in every module, also in normalizations, which it does not fold; it does not support a
 plain `+`, so that sums are its own `Addition_Module`. iNNvestigate `lrp.sequential_preset_a_flat`.
-Their networks have the same parameters and multiply-adds as Keras' (checked when they are built).
+torch's threads wait without
+spinning (`OMP_WAIT_POLICY=PASSIVE`), which a machine that does anything else punishes. The peers'
+networks have the same parameters and multiply-adds as Keras' (checked when they are built).
 Peers run on VGG16, ResNet50 and, zennit alone, MobileNetV2 (captum has no rule for ReLU6).
 DenseNet121 and EfficientNetB0 are not measured with peers: zennit has no canonizer for a
 normalization in front of a ReLU and a convolution, nor a rule for a product with a gate. The more

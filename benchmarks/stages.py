@@ -17,7 +17,7 @@ from benchmarks.results import Results
 Options = argparse.Namespace
 
 # Fresh processes: what each way costs the first time, and in memory.
-MEMORY = (ways.FORWARD, ways.GRADIENT, "epsilon", "epsilon_plus_flat", "epsilon_alpha2_beta1_flat")
+MEMORY = (ways.GRADIENT, "epsilon", "epsilon_plus_flat")
 TARGETED = ("VGG16", "ResNet50")  # what the smaller parts are measured on
 BATCHES, SIZES = (1, 2, 4, 8, 16, 32), (112, 160, 224, 320, 448)
 MEMORY_BATCH, CLASSES_BATCH = 16, 4

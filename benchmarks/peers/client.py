@@ -15,6 +15,9 @@ from benchmarks import turns
 
 ROOT = Path(__file__).parents[2]
 PATHS = [str(ROOT)]  # where workers find their modules
+# torch's threads otherwise wait by spinning: whatever else then runs on the machine, our own
+# process too, makes torch many times slower (ResNet50's gradient 10 s for 0.4 s, on a busy one).
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 class PeerError(RuntimeError):
@@ -71,7 +74,7 @@ class Worker:
                 stderr=subprocess.DEVNULL,
                 text=True,
                 cwd=ROOT,
-                env={**os.environ, **quiet},
+                env={**PATIENT, **os.environ, **quiet},
             )
         except OSError as error:
             raise PeerError("its environment is not there; `make bench-peers` makes it") from error
