@@ -84,7 +84,7 @@ class Analyzer:
         last's. Denominators, quotients, sums and relevance stay in float32. Kernels take half the
         memory; every product is rounded to 8 bits, 0.4 %.
     jit_compile
-        Whether XLA compiles; "auto" does on a GPU.
+        Whether XLA compiles; "auto" does on a GPU, and always on JAX.
     verify
         Run the rewritten graph against the model, layer by layer, on random input.
 
@@ -224,8 +224,9 @@ class Analyzer:
         Parameters
         ----------
         x
-            Arrays or tensors as for `__call__`, or a batched `tf.data.Dataset` of inputs, or of
-            (inputs, labels). The next batch is read while one is explained.
+            Arrays or tensors as for `__call__`, or a dataset of batches of inputs, or of (inputs,
+            labels): a `tf.data.Dataset`, a `keras.utils.PyDataset` or a torch `DataLoader`. The next batch is
+            read while one is explained.
         target
             As for `__call__`; for a dataset, one that fits every batch.
         batch_size
@@ -392,7 +393,10 @@ class Analyzer:
         self._program.refresh(self._rewritten())
 
     def concrete_function(self, batch_size: int | None = None) -> Any:
-        """Return the traced graph that explains each sample's winner, for any batch size or one."""
+        """Return the traced graph that explains each sample's winner, for any batch size or one.
+
+        On JAX, a jitted function of the list of inputs, with the weights as they are now.
+        """
         return backend.concrete(self._explainer.function(), batch_size)
 
     def get_config(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Weights and inputs come from NumPy's generator, so that every backend has the sa
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -18,6 +18,9 @@ from lrpkeras import presets
 RANGE = (-3.0, 3.0)
 COUNT, CLASSES = 3, 4
 Network = Callable[[], tuple]
+Arrays = Mapping[str, np.ndarray]
+# Of the largest entry: what float32 leaves where two libraries add in different orders.
+SINGLE = 1e-5
 
 
 def residual() -> tuple:
@@ -132,8 +135,17 @@ FEW = (
     "guided_backprop",
     "excitation_backprop",
 )
+ONE = ("epsilon_plus_flat", "epsilon_alpha2_beta1_flat")
 ALL_PRESETS = (residual, two_inputs)
-SIZES = {"VGG16": 48, "ResNet50": 48, "MobileNetV2": 48, "DenseNet121": 48, "EfficientNetB0": 48}
+# Of keras.applications, each with a preset, at a size that all of them take.
+ARCHITECTURES = {
+    "VGG16": "epsilon_gamma_box",
+    "ResNet50": "epsilon_plus_flat",
+    "MobileNetV2": "epsilon_alpha2_beta1_flat",
+    "DenseNet121": "epsilon_plus_flat",
+    "EfficientNetB0": "epsilon_gamma_box",
+}
+SIZE = 48
 
 
 def random(model: keras.Model) -> keras.Model:
@@ -180,6 +192,11 @@ def explanations(model: keras.Model, names: tuple[str, ...]) -> Iterator[tuple[s
         yield f"{name}/output", result.output
 
 
+def one(dtype: str) -> Iterator[tuple[str, np.ndarray]]:
+    keras.config.set_floatx(dtype)
+    return explanations(random(keras.Model(*residual())), ONE)
+
+
 def small(dtype: str) -> Iterator[tuple[str, np.ndarray]]:
     keras.config.set_floatx(dtype)
     for network in SMALL:
@@ -191,15 +208,30 @@ def small(dtype: str) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def applications(dtype: str) -> Iterator[tuple[str, np.ndarray]]:
-    for name, size in SIZES.items():
+    for name, preset in ARCHITECTURES.items():
         make = getattr(keras.applications, name)
-        model = random(make(weights=None, input_shape=(size, size, 3), classes=CLASSES))
-        for preset, array in explanations(model, ("epsilon_plus_flat", "epsilon_gamma_box")):
-            yield f"{name}/{preset}", array
+        model = random(make(weights=None, input_shape=(SIZE, SIZE, 3), classes=CLASSES))
+        for part, array in explanations(model, (preset,)):
+            yield f"{name}/{part}", array
+
+
+def far_apart(got: Arrays, expected: Arrays, tolerance: float = SINGLE) -> dict[str, float]:
+    """Return by how much of the largest entry arrays differ, those that differ by too much."""
+    assert set(got) == set(expected)
+    far = {}
+    for name, array in expected.items():
+        assert got[name].shape == array.shape
+        if array.dtype.kind != "f":
+            assert got[name] == array
+            continue
+        scale, difference = np.abs(array).max(), np.abs(got[name] - array).max()
+        if not difference <= tolerance * scale:
+            far[name] = float(difference / scale)
+    return far
 
 
 def main(path: str, table: str, dtype: str = "float32") -> None:
-    made = {"small": small, "applications": applications}[table](dtype)
+    made = {"one": one, "small": small, "applications": applications}[table](dtype)
     np.savez(path, **dict(made))
 
 

@@ -98,7 +98,7 @@ def _run(
     for size in SIZES if unknown else SIZES[:1]:
         inputs = random_inputs(source, graph.dtype, input_range, size, row_counts(graph))
         try:
-            return inputs, source.run(inputs)
+            return inputs, _layers(source, inputs)
         except Exception as error:
             # Whatever a layer raises where its input has shrunk away, or that has no kernel here.
             failure = error
@@ -114,6 +114,12 @@ def _run(
         "verify=False skips this check, and explains it all the same. It raises "
         f"{type(failure).__name__}: {why}"
     ) from failure
+
+
+def _layers(source: Source, inputs: list[Any]) -> dict[str, Array]:
+    """Run the model, rounding its products no more than those that it is compared with."""
+    with backend.full_products():
+        return source.run(inputs)
 
 
 def _check_contrast(graph: Graph, values: Mapping[str, Array]) -> None:
@@ -143,7 +149,7 @@ def fidelity(graph: Graph, model: Any, inputs: list[Array], value: Array) -> flo
     value
         The reported output. Where a softmax or sigmoid was stripped off, it is put back on.
     """
-    outputs = source_of(model).run(inputs)
+    outputs = _layers(source_of(model), inputs)
     name = graph.outputs[-1]
     owners = {*graph[name].layers, *(layer for layer, n in graph.places.items() if n == name)}
     known = sorted(owners & outputs.keys() - graph.folded)

@@ -1,5 +1,6 @@
 """Arrays and datasets, batch by batch."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -32,6 +33,54 @@ def test_a_dataset_gives_its_inputs_as_they_come(extra):
 def test_a_dataset_of_unknown_length_has_no_count():
     data = tf.data.Dataset.range(9).filter(lambda i: i > 2).batch(2)
     assert backend.count(data, 2) is None
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return np.full((3, 1), index), np.zeros(3)
+
+
+def test_a_dataset_of_keras_gives_its_inputs():
+    data = Batches()
+    assert backend.is_dataset(data)
+    assert backend.count(data, 7) == 2
+    assert [batch.ravel().tolist() for batch in backend.batches(data, 7)] == [[0] * 3, [1] * 3]
+
+
+class Collated:
+    """What torch puts in a batch."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def detach(self):
+        return self
+
+    cpu = detach
+
+    def numpy(self):
+        return self.array
+
+
+class DataLoader:
+    """Known by its name, since torch need not be there."""
+
+    def __iter__(self):
+        return iter([[Collated(np.ones((2, 1))), Collated(np.zeros(2))]] * 3)
+
+    def __len__(self):
+        return 3
+
+
+def test_a_loader_of_torch_gives_its_inputs_as_arrays(monkeypatch):
+    monkeypatch.setattr(DataLoader, "__module__", "torch.utils.data.dataloader")
+    data = DataLoader()
+    assert backend.is_dataset(data)
+    assert backend.count(data, 7) == 3
+    assert [batch.ravel().tolist() for batch in backend.batches(data, 7)] == [[1, 1]] * 3
 
 
 @pytest.mark.parametrize("data", [[np.zeros((2, 1)), np.zeros((3, 1))], np.float32(1), []])

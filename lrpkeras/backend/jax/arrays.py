@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import jax
@@ -132,15 +132,27 @@ def local_response_normalization(
 
 @contextmanager
 def precise() -> Iterator[None]:
-    """Within this, float64 is float64, and float32 keeps all its digits on every device.
-
-    JAX computes in float32 where float64 is asked for, unless `jax_enable_x64` is set, and
-    multiplies matrices on GPU and TPU in fewer digits than float32 has.
-    """
-    with ExitStack() as scopes:
-        scopes.enter_context(jax.enable_x64(True))
-        scopes.enter_context(jax.default_matmul_precision("highest"))
+    """Within this, float64 is float64; elsewhere, only where `jax_enable_x64` is set."""
+    with jax.enable_x64(True):
         yield
+
+
+@contextmanager
+def full_products() -> Iterator[None]:
+    """Within this, Keras multiplies in as many digits as the primitives do; see `precision`."""
+    told = CONFIG.jax_default_matmul_precision
+    with jax.default_matmul_precision("highest" if told is None else told):
+        yield
+
+
+def precision() -> jax.lax.Precision | None:
+    """All digits of the type, unless the user has told JAX otherwise.
+
+    Its default on GPU and TPU has ten bits (TF32) or seven (bfloat16), of which denominators near
+    zero have none left.
+    """
+    told = CONFIG.jax_default_matmul_precision
+    return jax.lax.Precision.HIGHEST if told is None else None
 
 
 def lacks(dtype: str) -> str | None:

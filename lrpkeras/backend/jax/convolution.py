@@ -7,9 +7,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from lrpkeras.backend.jax.arrays import Sizes, Tensor
+from lrpkeras.backend.jax.arrays import Sizes, Tensor, precision
 from lrpkeras.backend.jax.narrow import in_kernel_type
-from lrpkeras.backend.jax.products import precision
 from lrpkeras.backend.jax.windows import Padding, Pairs, Windows
 
 # Samples, spatial axes and channels in the order that Keras has them.

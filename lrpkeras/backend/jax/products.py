@@ -7,18 +7,8 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from lrpkeras.backend.jax.arrays import CONFIG, Tensor
+from lrpkeras.backend.jax.arrays import Tensor, precision
 from lrpkeras.backend.jax.narrow import in_kernel_type
-
-
-def precision() -> jax.lax.Precision | None:
-    """All digits of the type, unless the user has told JAX otherwise.
-
-    Its default on GPU and TPU has ten bits (TF32) or seven (bfloat16), of which denominators near
-    zero have none left.
-    """
-    told = CONFIG.jax_default_matmul_precision
-    return jax.lax.Precision.HIGHEST if told is None else None
 
 
 @in_kernel_type

@@ -164,6 +164,12 @@ def precise() -> Iterator[None]:
     yield
 
 
+@contextmanager
+def full_products() -> Iterator[None]:
+    """Within this, Keras multiplies in as many digits as the primitives do: as always."""
+    yield
+
+
 def lacks(dtype: str) -> str | None:
     """Say what to set so that `dtype` is computed in; None where it is, as always."""
     return None

@@ -1,0 +1,68 @@
+"""The first things to hold on JAX; `tests/test_jax.py` runs this in a process of its own."""
+
+import os
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+if keras.backend.backend() != "jax":
+    pytest.skip("Keras runs on another backend here", allow_module_level=True)
+
+import every_backend
+from keras import layers
+
+import lrpkeras
+from lrpkeras.errors import ModelError, UnsupportedLayerError
+
+# Asked here: Keras itself imports what it finds to set a random seed, before the first test.
+IMPORTED = set(sys.modules)
+
+
+def test_tensorflow_is_not_imported():
+    assert "tensorflow" not in IMPORTED
+
+
+@pytest.mark.skipif("LRPKERAS_EXPECTED" not in os.environ, reason="nothing to compare with")
+def test_one_network_is_explained_as_on_tensorflow():
+    got = dict(every_backend.one("float32"))
+    expected = dict(np.load(os.environ["LRPKERAS_EXPECTED"]))
+    assert every_backend.far_apart(got, expected) == {}
+
+
+class Unknown(layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(2)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+INSTEAD = "KERAS_BACKEND=tensorflow before Keras is imported"
+
+
+def test_what_needs_tensorflow_says_so(tmp_path):
+    unknown = [Unknown(name="first"), layers.Dense(2), Unknown(name="second")]
+    model = keras.Sequential([keras.Input((4,)), *unknown])
+    with pytest.raises(UnsupportedLayerError, match=rf"(?s)'first'.*{INSTEAD}.*'second'"):
+        lrpkeras.Analyzer(model)
+    subclassed = Subclassed()
+    subclassed(np.ones((1, 4)))
+    with pytest.raises(UnsupportedLayerError, match=rf"'{subclassed.name}'.*{INSTEAD}"):
+        lrpkeras.Analyzer(subclassed)
+    (tmp_path / "saved_model.pb").touch()
+    with pytest.raises(ModelError, match=f"SavedModel.*{INSTEAD}"):
+        lrpkeras.Analyzer(tmp_path)
+
+    class Function:
+        captured_inputs, graph = (), None
+
+    with pytest.raises(ModelError, match=f"concrete function.*{INSTEAD}"):
+        lrpkeras.Analyzer(Function())
