@@ -225,8 +225,8 @@ class Analyzer:
         ----------
         x
             Arrays or tensors as for `__call__`, or a dataset of batches of inputs, or of (inputs,
-            labels): a `tf.data.Dataset`, a `keras.utils.PyDataset` or a torch `DataLoader`. The next batch is
-            read while one is explained.
+            labels): a `tf.data.Dataset`, a `keras.utils.PyDataset` or a torch `DataLoader`. The
+            next batch is read while one is explained.
         target
             As for `__call__`; for a dataset, one that fits every batch.
         batch_size
