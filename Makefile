@@ -89,6 +89,9 @@ coverage: $(STAMP)
 	$(PYTEST) -m "not slow and not reference" --cov
 
 # On an idle machine: about half an hour. Peers take part where `make bench-peers` has been.
+# TensorFlow turns oneDNN on by itself only where the processor has AVX512-VNNI or later; with AVX2
+# alone its gradients take twice the time without. torch has it on everywhere.
+bench: export TF_ENABLE_ONEDNN_OPTS := 1
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.run --anew --json benchmarks/results.json
 

@@ -22,6 +22,11 @@ FLAGS = (
     "amx_tile", "amx_bf16", "asimd", "bf16", "sve",
 )  # fmt: skip
 BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
+# What makes libraries fast or slow, if it is set.
+VARIABLES = (
+    "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "XLA_FLAGS", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
+    "TF_NUM_INTRAOP_THREADS",
+)  # fmt: skip
 NO_BFLOAT16 = f"not asked for, or the processor has none of {', '.join(BFLOAT16_FLAGS)}"
 
 
@@ -41,6 +46,7 @@ def where() -> dict[str, Any]:
         "keras": keras.__version__,
         "tensorflow": tf.__version__,
         "load": _load(),
+        "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
     }
 

@@ -45,6 +45,10 @@ class Results:
         self._save()
         return self.cells[name]
 
+    def forget(self, part: str) -> None:
+        """Drop all cells of a part."""
+        self.cells = {n: cell for n, cell in self.cells.items() if n.split("/")[0] != part}
+
     def get(self, part: str, *key: object) -> Cell | None:
         """Return a cell, if it was measured."""
         return self.cells.get(_name(part, *key))
@@ -65,9 +69,9 @@ class Results:
         self.path.write_text(text + "\n")
 
 
-def load(path: Path | None, *, anew: bool = False) -> Results:
-    """Return results that are kept in a file, with what it holds if not `anew`."""
-    if path is None or anew or not path.exists():
+def load(path: Path | None) -> Results:
+    """Return results that are kept in a file, with what it holds."""
+    if path is None or not path.exists():
         return Results(path=path)
     return Results(**json.loads(path.read_text()), path=path)
 

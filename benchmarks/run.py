@@ -1,6 +1,6 @@
 """Time, count and weigh explanations: against a forward pass, a tape's gradient, and peers.
 
-    python -m benchmarks.run                                       all of it (`make bench`)
+    make bench                                                     all of it, with --json
     python -m benchmarks.run times --models VGG16 --batch 1 4      a part of it
     python -m benchmarks.run --quick                               tiny models: does it still run?
 
@@ -8,6 +8,9 @@ Everything that is compared takes turns in one run, peers in processes of their 
 in turn: noise from other programs then falls on all alike, and the ratios to the tape gradient,
 taken round by round, hold where milliseconds do not. Weights are random; the work does not depend
 on their values. What is timed is what users call, with all its checks, up to the finished array.
+
+`make bench` sets TF_ENABLE_ONEDNN_OPTS=1: TensorFlow does not use oneDNN by itself on processors
+without AVX512-VNNI, where its gradients, and ours, take twice the time; torch does.
 
 With --json, cells that the file holds already stay unless they are measured again, and RESULTS.md
 and results.png are written beside it. `make bench-peers` makes the environments of the peers; rows
@@ -36,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(given)
     if options.quick:
         _shrink(options)
-    found = results.load(options.json, anew=options.anew)
+    found = results.load(options.json)
     if options.readme:
         print(report.readme(found))
         return 0
@@ -65,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--bfloat16", choices=("auto", "yes", "no"), default="auto", help="auto: if it is fast")
     add("--quick", action="store_true", help="tiny models, three rounds: does it still run?")
     add("--json", type=Path, metavar="FILE", help="gather all numbers here; write RESULTS.md")
-    add("--anew", action="store_true", help="forget what FILE holds")
+    add("--anew", action="store_true", help="forget what FILE holds of the parts that are run")
     add("--readme", action="store_true", help="only print the README's table of FILE's numbers")
     for name, python in PYTHONS.items():
         add(f"--{name}-python", type=Path, default=python, metavar="PYTHON")

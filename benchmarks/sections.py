@@ -206,8 +206,9 @@ def _run(number: str, run: dict) -> str:
     names = ("python", "numpy", "keras", "tensorflow", "lrpkeras")
     versions = ", ".join(f"{name} {run[name]}" for name in names)
     peers = [f"{name} {v}" for about in run.get("peers", {}).values() for name, v in about.items()]
+    environment = "".join(f"{name}={value} " for name, value in run["environment"].items())
     lines = [
-        f"Run {number}: {run['when']}, `{run['command']}`.",
+        f"Run {number}: {run['when']}, `{environment}{run['command']}`.",
         f"{run['processor']} ({run['machine']}), {run['cores']} cores, {run['memory']} of memory, "
         f"{run['system']}. Of its vector instructions: {', '.join(run['flags']) or 'unknown'}.",
         f"Load before it began (1, 5, 15 minutes): {run['load']}. GPUs: {run['gpus'] or 'none'}.",

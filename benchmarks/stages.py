@@ -30,10 +30,12 @@ def run(options: Options, found: Results) -> None:
     if unknown:
         sys.exit(f"Unknown: {', '.join(sorted(unknown))}. Parts: {', '.join(STAGES)}.")
     tf.get_logger().setLevel("ERROR")
-    for name, stage in STAGES.items():
-        if not options.parts or name in options.parts:
-            print(f"\n{report.HEADINGS[name]}", flush=True)
-            stage(options, found)
+    parts = options.parts or [name for name in STAGES if name != "slow" or options.slow_peers]
+    for name in parts:
+        print(f"\n{report.HEADINGS[name]}", flush=True)
+        if options.anew:
+            found.forget(name)
+        STAGES[name](options, found)
 
 
 def _times(options: Options, found: Results) -> None:
@@ -126,9 +128,7 @@ def _growth(options: Options, found: Results) -> None:
 
 
 def _slow_builds(options: Options, found: Results) -> None:
-    """Build what takes a peer minutes; only if asked for."""
-    if not options.slow_peers:
-        return
+    """Build what takes a peer minutes; part of all only if asked for."""
     pythons = {"innvestigate": options.innvestigate_python}
     with client.asking(pythons) as (workers, _):
         for worker in workers.values():
