@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -130,9 +131,14 @@ def turned(kernel: Tensor) -> Tensor:
     """
     with _TURNING:  # functions of one analyzer may be traced at the same time
         if not hasattr(kernel, "turned"):
-            with tf.init_scope():
-                kernel.turned = tf.Variable(_turned(kernel), trainable=False, name="turned")
+            # In another thread: TensorFlow traces a function a second time that makes a variable.
+            with ThreadPoolExecutor(1) as outside:
+                kernel.turned = outside.submit(_variable_of_turned, kernel).result()
     return kernel.turned
+
+
+def _variable_of_turned(kernel: Tensor) -> Tensor:
+    return tf.Variable(_turned(kernel), trainable=False, name="turned")
 
 
 def _turned(kernel: Tensor) -> Tensor:
