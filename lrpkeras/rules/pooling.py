@@ -35,16 +35,41 @@ class PoolWinner(Rule):
             spread = _keepdims(node, array, len(x.shape) + 1)
             return (relevance.with_array(spread * routes),)
         k = array.shape[0]
-        back = backend.max_pool_adjoint(
-            _tiled(node.last(x), k),
-            _tiled(node.last(output), k),
-            node.last(backend.merge_leading(array)),
-            **node.geometry,
-        )
-        return (relevance.with_array(backend.split_leading(node.first(back), k)),)
+        if k > 1 and _is_partition(node, x):
+            # No input is in two windows: one that wins does so for every target.
+            winners = _to_winners(node, x, output, ops.ones_like(output))
+            return (relevance.with_array(_spread(node, array) * winners),)
+        merged = backend.merge_leading(array)
+        back = _to_winners(node, _tiled(x, k), _tiled(output, k), merged)
+        return (relevance.with_array(backend.split_leading(back, k)),)
 
     def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
         return output
+
+
+def _to_winners(node: MaxPool, x: Array, output: Array, array: Array) -> Array:
+    """Send `array`, shaped like the output, to the first maximum of each window."""
+    arrays = (node.last(each) for each in (x, output, array))
+    return node.first(backend.max_pool_adjoint(*arrays, **node.geometry))
+
+
+def _spatial_axes(node: Pool, rank: int) -> range:
+    return range(2, rank) if node.channels_first else range(1, rank - 1)
+
+
+def _is_partition(node: Pool, x: Array) -> bool:
+    """Whether every input is in one window, no more and no less; False where sizes are unknown."""
+    sizes = [x.shape[axis] for axis in _spatial_axes(node, len(x.shape))]
+    pairs = zip(sizes, node.window or (), strict=True)
+    return node.strides == node.window and all(n is not None and n % w == 0 for n, w in pairs)
+
+
+def _spread(node: Pool, array: Array) -> Array:
+    """Copy what each window has, `(k, batch, ...)`, to all inputs of the window."""
+    axes = _spatial_axes(node, len(array.shape) - 1)
+    for axis, times in zip(axes, node.window or (), strict=True):
+        array = ops.repeat(array, times, axis=axis + 1)
+    return array
 
 
 def ties_adjoint(node: MaxPool, array: Array, x: Array, output: Array) -> Array:

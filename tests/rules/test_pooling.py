@@ -12,8 +12,12 @@ from linear_layers import float64
 from lrpkeras import ledger
 from lrpkeras.rules import Flat, Proportional, Ties, Winner
 
-# Rank, window, stride, padding, size: overlapping windows, gaps, a rest, more padding than needed.
+# Rank, window, stride, padding, size: overlapping windows, gaps, a rest, more padding than needed,
+# windows side by side that leave nothing over.
 GEOMETRIES = [
+    (1, (3,), (3,), "valid", (6,)),
+    (2, (2, 3), (2, 3), "same", (4, 6)),
+    (3, (2, 1, 2), (2, 1, 2), "valid", (4, 2, 2)),
     (1, (2,), (2,), "valid", (7,)),
     (1, (3,), (1,), "valid", (6,)),
     (1, (3,), (2,), "same", (6,)),

@@ -71,3 +71,21 @@ def test_a_convolution_takes_what_its_rule_says(rule, table, case):
     else:
         assert box == 0
     assert multiply_adds.total(function) == (forward + backward) * work + box
+
+
+@pytest.mark.parametrize("preset", ["epsilon_plus_flat", "epsilon_gamma_box", "relative"])
+def test_targets_share_all_but_the_way_back(preset):
+    """Convolutions, denominators and the winners of pools are computed once, however many."""
+    x = keras.Input((8, 8, 3))
+    y = keras.layers.Conv2D(6, 3, padding="same", activation="relu")(x)
+    y = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(keras.layers.MaxPooling2D()(y))
+    model = keras.Model(x, keras.layers.Dense(4)(keras.layers.Flatten()(y)))
+    explainer = lrpkeras.Analyzer(model, preset, input_range=(-1, 1), verify=False)._explainer
+    one, two, four = (explainer.function("index", k, several=True).graph(1) for k in (1, 2, 4))
+    way_back = multiply_adds.total(two) - multiply_adds.total(one)
+    forward = 8 * 8 * 6 * 9 * 3 + 4 * 4 * 8 * 9 * 6 + 4 * 4 * 8 * 4
+    assert 0 < way_back <= multiply_adds.total(one) - forward
+    assert multiply_adds.total(four) == multiply_adds.total(one) + 3 * way_back
+    pools = [op for op in four.graph.get_operations() if op.type == "MaxPoolGrad"]
+    assert all(tuple(op.inputs[0].shape) == (1, 8, 8, 6) for op in pools)
+    assert len(pools) == (preset != "relative")
