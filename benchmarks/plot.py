@@ -42,8 +42,8 @@ def _bars(axes: Any, found: Results) -> None:
         middle = [ratio.median for ratio in ratios]
         errors = [[r.median - r.low for r in ratios], [r.high - r.median for r in ratios]]
         axes.barh(places, middle, 0.38, xerr=errors, color=COLOURS[model], label=model)
-        for place, value in zip(places, middle, strict=True):
-            axes.text(value, place, f"  {value:.2f}", va="center")
+        for place, ratio in zip(places, ratios, strict=True):
+            axes.text(ratio.high, place, f"  {ratio.median:.2f}", va="center")
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
