@@ -254,6 +254,10 @@ class Analyzer:
 
         Notes
         -----
+        In the scope of a `tf.distribute.MirroredStrategy`, each batch is split over its devices; on
+        JAX, over those of a `keras.distribution.DataParallel`, or all devices if there are several
+        (but within `jax.default_device`). Where the analyzer was built does not matter.
+
         Conditions over all channels of a layer add up to the map without condition, less what
         flows past the layer (by a skip connection, say), of which nothing counts. This needs rules
         that are linear in relevance: "deconvnet" and "guided_backprop" are not, nor is `Relative`
@@ -299,6 +303,7 @@ class Analyzer:
             layers=tuple(nodes.values()),
             batch_size=batch_size,
             conditions=conditioned,
+            devices=backend.devices(),
         )
         parts, like = [], x
         with closing(batching.ahead(self._batches(x, arrays, batch_size))) as batches:

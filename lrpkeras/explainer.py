@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
@@ -70,6 +71,7 @@ class Explainer:
         layers: tuple[str, ...],
         batch_size: int = 0,
         conditions: Conditions | None = None,
+        devices: tuple[Any, ...] = (),
     ) -> dict[str, Any]:
         """Explain one batch.
 
@@ -86,6 +88,8 @@ class Explainer:
             one filled up.
         conditions
             Through which channels relevance flows.
+        devices
+            What the batch is split over; where the backend computes, if there are none.
 
         Returns
         -------
@@ -96,7 +100,10 @@ class Explainer:
         parts = [None] if conditions is None else conditions.chunks(max(1, CHUNK // target.k))
         axis = 2 if target.several else 1
         return _chained(
-            [self._targets(inputs, target, values, layers, batch_size, part) for part in parts],
+            [
+                self._targets(inputs, target, values, layers, _Room(batch_size, devices), part)
+                for part in parts
+            ],
             axis,
             ("relevance", "layers"),
         )
@@ -107,7 +114,7 @@ class Explainer:
         target: Target,
         values: Any,
         layers: tuple[str, ...],
-        batch_size: int,
+        room: _Room,
         conditions: Conditions | None,
     ) -> dict[str, Any]:
         """Explain all targets of one batch under a few conditions."""
@@ -119,7 +126,7 @@ class Explainer:
         for part in parts:
             k = part.shape[1] if target.mode == "index" else 1
             function = self.function(target.mode, k, layers, target.several, ways)
-            results.append(_call(function, inputs, part, batch_size, masks))
+            results.append(_call(function, inputs, part, room, masks))
         return _chained(results, 1, ("relevance", "layers", "target"))
 
     def converted(self, arrays: Sequence[Array]) -> list[Array]:
@@ -215,6 +222,25 @@ class Explainer:
         return Relevance(factors * signs(self.program, forward)), classes
 
 
+@dataclass(frozen=True)
+class _Room:
+    """What a batch is explained on: the size that it is filled up to, and devices to split it."""
+
+    batch_size: int
+    devices: tuple[Any, ...]
+
+    def size(self, count: int) -> int:
+        """Return what `count` samples are filled up to: equal parts for all devices."""
+        parts = max(1, len(self.devices))
+        return -(-max(count, self.batch_size) // parts) * parts
+
+    def run(self, function: backend.Compiled, *arguments: Any) -> dict[str, Any]:
+        """Call a compiled function."""
+        if not self.devices:
+            return dict(function(*arguments))
+        return dict(backend.spread(function, self.devices, *arguments))
+
+
 def check_finite(relevance: Sequence[Array]) -> None:
     """Raise `LrpError` where relevance is NaN or infinite: no map is better than such a map."""
     if not all(bool(ops.all(ops.isfinite(array))) for array in relevance):
@@ -229,17 +255,18 @@ def _call(
     function: backend.Compiled,
     inputs: list[Array],
     values: Any,
-    batch_size: int,
+    room: _Room,
     masks: list[Array] | None,
 ) -> dict[str, Any]:
-    """Call a compiled function on a batch, filled up to `batch_size` where XLA compiles."""
+    """Call a compiled function on a batch, filled up where XLA compiles."""
     count = int(inputs[0].shape[0])
     held = [] if values is None else [backend.constant(values)]
     last = [] if masks is None else [masks]
-    if not function.jit_compile or count >= batch_size:
-        return dict(function(inputs, *held, *last))
-    filled = [_filled(array, batch_size) for array in (*inputs, *held)]
-    result = function(filled[: len(inputs)], *filled[len(inputs) :], *last)
+    size = room.size(count)
+    if not function.jit_compile or count == size:
+        return room.run(function, inputs, *held, *last)
+    filled = [_filled(array, size) for array in (*inputs, *held)]
+    result = room.run(function, filled[: len(inputs)], *filled[len(inputs) :], *last)
     return dict(keras.tree.map_structure(lambda array: array[:count], result))
 
 

@@ -57,6 +57,7 @@ from lrpkeras.backend.jax.products import (
     resample_adjoint,
     resizing_matrix,
 )
+from lrpkeras.backend.jax.spreading import devices, spread
 
 __all__ = [
     "Compiled",
@@ -74,6 +75,7 @@ __all__ = [
     "convolve_adjoint",
     "depthwise",
     "depthwise_adjoint",
+    "devices",
     "einsum",
     "full_products",
     "fused",
@@ -96,6 +98,7 @@ __all__ = [
     "select",
     "shape",
     "split_leading",
+    "spread",
     "to_numpy",
     "trace_count",
     "values",

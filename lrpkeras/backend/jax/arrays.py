@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from jax.sharding import Sharding
 
 Tensor: TypeAlias = Any
 Sizes: TypeAlias = tuple[int, ...]
@@ -23,6 +24,17 @@ class Variable:
 
     def __init__(self, array: Any, dtype: str | None = None) -> None:
         self.value = jnp.array(array, dtype)
+        # By sharding, what was copied, and the copy: another thread may assign meanwhile.
+        self._copies: dict[Sharding, tuple[Tensor, Tensor]] = {}
+
+    def on(self, sharding: Sharding) -> Tensor:
+        """Return the value where a sharding wants it: copied once, until another is assigned."""
+        value = self.value
+        copied, copy = self._copies.get(sharding, (None, None))
+        if copied is not value:
+            copy = jax.device_put(value, sharding)
+            self._copies[sharding] = value, copy
+        return copy
 
     @property
     def dtype(self) -> Any:
@@ -60,13 +72,18 @@ def as_array(variable: Variable) -> np.ndarray:
 
 
 def nbytes(variable: Variable) -> int:
-    """Return how much memory the value of a variable takes."""
+    """Return how much memory the value of a variable takes on one device."""
     return int(variable.value.nbytes)
 
 
 def values(variables: Any) -> Any:
     """Return a nested structure of variables with the value of each in its place."""
     return jax.tree.map(lambda variable: variable.value, variables)
+
+
+def copies(variables: Any, sharding: Sharding) -> Any:
+    """Return the same with the values where a sharding wants them."""
+    return jax.tree.map(lambda variable: variable.on(sharding), variables)
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
@@ -107,8 +124,11 @@ def split_leading(x: Tensor, k: int) -> Tensor:
 
 
 def constant(array: Any, dtype: str | None = None) -> Tensor:
-    """Return `array` as a tensor, of type `dtype` if one is given."""
-    return jnp.asarray(array, dtype)
+    """Return `array` as a tensor, of type `dtype` if one is given; of 32 bits where JAX has those.
+
+    A model whose input is declared as of 64 bits computes with 32 there, too.
+    """
+    return jnp.asarray(array, None if dtype is None else jax.dtypes.canonicalize_dtype(dtype))
 
 
 def to_numpy(tensor: Any) -> np.ndarray:

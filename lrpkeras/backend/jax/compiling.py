@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import jax
 import keras
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from lrpkeras.backend.jax.arrays import Tensor, constant, values
+from lrpkeras.backend.jax.arrays import Tensor, constant, copies, values
 from lrpkeras.backend.spec import Spec
 
 
@@ -28,32 +29,57 @@ class Compiled:
         self._function = function
         self._signature = tuple(signature) if isinstance(signature, list | tuple) else (signature,)
         self._variables = variables
-        self._jitted = jax.jit(self._trace)
+        self._jitted: dict[Mesh | None, Any] = {None: jax.jit(self._trace)}
         self._known: set[Any] = set()
         self._lock = threading.RLock()
 
     def __call__(self, *arguments: Any) -> Any:
         """Call with one value (nested as the signature is) per positional argument."""
-        arguments = keras.tree.map_structure_up_to(
-            self._signature, _as_spec, self._signature, arguments
-        )
         if not self.jit_compile:
-            return self._function(values(self._variables), *arguments)
-        key = tuple(x.shape for x in jax.tree.leaves(arguments))
-        if key in self._known:
-            return self._jitted(values(self._variables), *arguments)
+            return self._function(values(self._variables), *self._converted(arguments))
+        return self._run(None, values(self._variables), self._converted(arguments))
+
+    def spread(self, mesh: Mesh, *arguments: Any) -> Any:
+        """Call with each batch split over the devices of a mesh, which has one axis."""
         with self._lock:
-            result = self._jitted(values(self._variables), *arguments)
+            if mesh not in self._jitted:
+                self._jitted[mesh] = self._mapped(mesh)
+        held = copies(self._variables, NamedSharding(mesh, PartitionSpec()))
+        return self._run(mesh, held, self._converted(arguments))
+
+    def _run(self, mesh: Mesh | None, held: Any, arguments: tuple) -> Any:
+        function = self._jitted[mesh]
+        key = mesh, tuple(x.shape for x in jax.tree.leaves(arguments))
+        if key in self._known:
+            return function(held, *arguments)
+        with self._lock:
+            result = function(held, *arguments)
             self._known.add(key)
             return result
+
+    def _mapped(self, mesh: Mesh) -> Callable:
+        """The function, run on each device with its share of what has a batch."""
+        share, whole = PartitionSpec(*mesh.axis_names), PartitionSpec()
+        specs = keras.tree.map_structure(
+            lambda spec: share if spec.batched else whole, self._signature
+        )
+        mapped = jax.shard_map(
+            self._trace, mesh=mesh, in_specs=(whole, *specs), out_specs=share, check_vma=False
+        )
+        return jax.jit(mapped)
+
+    def _converted(self, arguments: tuple) -> tuple:
+        return tuple(
+            keras.tree.map_structure_up_to(self._signature, _as_spec, self._signature, arguments)
+        )
 
     def graph(self, batch_size: int | None = None) -> Callable:
         """Return the jitted function with the variables as they are now."""
         held = values(self._variables)
         if batch_size is None:
-            return jax.tree_util.Partial(self._jitted, held)
+            return jax.tree_util.Partial(self._jitted[None], held)
         specs = keras.tree.map_structure(lambda spec: _shaped(spec, batch_size), self._signature)
-        return jax.tree_util.Partial(self._jitted.lower(held, *specs).compile(), held)
+        return jax.tree_util.Partial(self._jitted[None].lower(held, *specs).compile(), held)
 
     def _trace(self, held: Any, *arguments: Any) -> Any:
         self.trace_count += 1

@@ -49,6 +49,7 @@ from lrpkeras.backend.tensorflow.resizing import (
     resample_adjoint,
     resizing_matrix,
 )
+from lrpkeras.backend.tensorflow.spreading import devices, spread
 from lrpkeras.backend.tensorflow.ties import max_pool_ties_adjoint, max_pool_ties_sum
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "convolve_adjoint",
     "depthwise",
     "depthwise_adjoint",
+    "devices",
     "einsum",
     "full_products",
     "fused",
@@ -89,6 +91,7 @@ __all__ = [
     "select",
     "shape",
     "split_leading",
+    "spread",
     "to_numpy",
     "trace_count",
     "values",

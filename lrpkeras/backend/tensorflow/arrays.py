@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 Tensor: TypeAlias = Any
 Size: TypeAlias = Any  # an int where it is known while tracing, else a scalar int32 tensor
 Sizes: TypeAlias = tuple[Size, ...]
 
-_TURNING = threading.Lock()
+# Functions of one analyzer may be traced at the same time, and both need what is made of a kernel.
+_MAKING = threading.Lock()
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
@@ -114,14 +115,34 @@ def is_tensor(x: Any) -> bool:
 def variable(array: Any, name: str, dtype: str | None = None) -> Tensor:
     """Create a variable, of type `dtype` if one is given, that no Keras layer tracks."""
     with tf.init_scope():
-        return tf.Variable(constant(array, dtype), trainable=False, name=name)
+        return _plain_variable(constant(array, dtype), name)
+
+
+def _plain_variable(value: Tensor, name: str) -> Tensor:
+    # `tf.Variable` would be one for each device within a strategy's scope, which could not be used
+    # outside of it; and a function whose trace makes one is traced a second time.
+    return ResourceVariable(value, trainable=False, name=name)
 
 
 def assign(variable: Tensor, array: Any) -> None:
     """Overwrite the value of `variable`; shape and dtype stay."""
-    variable.assign(constant(array, variable.dtype))
-    if hasattr(variable, "turned"):
-        variable.turned.assign(_turned(variable))
+    with _MAKING:
+        variable.assign(constant(array, variable.dtype))
+        if hasattr(variable, "turned"):
+            variable.turned.assign(_turned(variable))
+        if hasattr(variable, "copies"):
+            variable.copies.clear()
+
+
+def copy_on(variable: Tensor, device: str) -> Tensor:
+    """Return the value of a variable on a device: copied once, until another is assigned."""
+    with _MAKING:
+        if not hasattr(variable, "copies"):
+            variable.copies = {}
+        if device not in variable.copies:
+            with tf.device(device):
+                variable.copies[device] = tf.identity(variable.read_value())
+        return variable.copies[device]
 
 
 def turned(kernel: Tensor) -> Tensor:
@@ -129,16 +150,11 @@ def turned(kernel: Tensor) -> Tensor:
 
     It is a variable of its own, made when a trace first needs it, that `assign` keeps up to date.
     """
-    with _TURNING:  # functions of one analyzer may be traced at the same time
+    with _MAKING:
         if not hasattr(kernel, "turned"):
-            # In another thread: TensorFlow traces a function a second time that makes a variable.
-            with ThreadPoolExecutor(1) as outside:
-                kernel.turned = outside.submit(_variable_of_turned, kernel).result()
+            with tf.init_scope():
+                kernel.turned = _plain_variable(_turned(kernel), "turned")
     return kernel.turned
-
-
-def _variable_of_turned(kernel: Tensor) -> Tensor:
-    return tf.Variable(_turned(kernel), trainable=False, name="turned")
 
 
 def _turned(kernel: Tensor) -> Tensor:
@@ -154,7 +170,7 @@ def as_array(variable: Tensor) -> np.ndarray:
 
 
 def nbytes(variable: Tensor) -> int:
-    """Return how much memory the value of a variable takes, and what was made of it."""
+    """Return how much memory the value of a variable takes, and what was turned of it."""
     size = int(math.prod(variable.shape)) * int(variable.dtype.size)
     return 2 * size if hasattr(variable, "turned") else size
 

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
 from lrpkeras.backend.spec import Spec
-from lrpkeras.backend.tensorflow.arrays import Tensor, constant
+from lrpkeras.backend.tensorflow.arrays import Tensor, constant, copy_on
 
 # Whether what is being traced is for XLA: some of its kernels break ties differently.
 traced_for_xla: ContextVar[bool] = ContextVar("traced_for_xla", default=False)
@@ -51,18 +52,53 @@ class Compiled:
         self._variables = variables
         self._signature = tuple(signature) if isinstance(signature, list | tuple) else (signature,)
         self._graphs: dict[tuple[int | None, bool], Any] = {}
+        self._handed: Any = None
         self._sizes: set[int] = set()
         self._lock = threading.RLock()
         self.jit_compile = jit_compile
 
     def __call__(self, *arguments: Any) -> Any:
         """Call with one value (nested as the signature is) per positional argument."""
+        leaves = self._leaves(arguments)
+        graph = self._graph(None, self._is_compiled_for(leaves))
+        return graph(*keras.tree.pack_sequence_as(self._signature, leaves))
+
+    def _leaves(self, arguments: Any) -> list[Tensor]:
+        """Return arguments as tensors, in one list."""
         values = keras.tree.map_structure_up_to(
             self._signature, _as_spec, self._signature, arguments
         )
-        leaves = keras.tree.flatten(values)
-        graph = self._graph(None, self._is_compiled_for(leaves))
-        return graph(*keras.tree.pack_sequence_as(self._signature, leaves))
+        return list(keras.tree.flatten(values))
+
+    def shares(self, arguments: Any, count: int) -> list[Any]:
+        """Return the arguments in at most `count` parts, what has a batch being split."""
+        leaves, specs = self._leaves(arguments), keras.tree.flatten(self._signature)
+        size = next(len(x) for x, spec in zip(leaves, specs, strict=True) if spec.batched)
+        cuts = [-(-size * number // count) for number in range(count + 1)]
+        return [
+            keras.tree.pack_sequence_as(
+                self._signature,
+                [x[low:high] if spec.batched else x for x, spec in zip(leaves, specs, strict=True)],
+            )
+            for low, high in pairwise(cuts)
+            if high > low
+        ]
+
+    def handed(self) -> Any:
+        """Return a concrete function that takes the variables' values before its arguments."""
+        with self._lock:
+            if self._handed is None:
+                self._handed = self._traced(None, _Tracing(False), self._held_specs())
+            return self._handed
+
+    def copies(self, device: str) -> Any:
+        """Return the variables' values on a device, as `handed` takes them."""
+        return keras.tree.map_structure(lambda held: copy_on(held, device), self._variables)
+
+    def _held_specs(self) -> Any:
+        return keras.tree.map_structure(
+            lambda held: tf.TensorSpec(held.shape, held.dtype), self._variables
+        )
 
     def graph(self, batch_size: int | None = None) -> Any:
         """Return the traced concrete function, for one batch size or (None) for any.
@@ -92,24 +128,27 @@ class Compiled:
                     self._graphs[batch_size, not fuses] = graph
             return self._graphs[batch_size, fuses]
 
-    def _traced(self, batch_size: int | None, tracing: _Tracing) -> Any:
+    def _traced(self, batch_size: int | None, tracing: _Tracing, *held: Any) -> Any:
         specs = keras.tree.map_structure(
             lambda spec: _tensor_spec(spec, batch_size), self._signature
         )
 
-        def traceable(*arguments: Any) -> Any:
+        def run(variables: Any, *arguments: Any) -> Any:
             self.trace_count += 1
             within = None if self.jit_compile else tracing
             tokens = traced_for_xla.set(self.jit_compile), _tracing.set(within)
             try:
-                return self._function(self._variables, *arguments)
+                return self._function(variables, *arguments)
             finally:
                 traced_for_xla.reset(tokens[0])
                 _tracing.reset(tokens[1])
 
+        def traceable(*arguments: Any) -> Any:
+            return run(*arguments) if held else run(self._variables, *arguments)
+
         # A function of its own, or TensorFlow would serve 5 with the graph for any size.
         own = tf.function(traceable, jit_compile=self.jit_compile, autograph=False)
-        return own.get_concrete_function(*specs)
+        return own.get_concrete_function(*held, *specs)
 
 
 def fused(function: Callable, *arrays: Any) -> Any:
