@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from explained import assert_close, run
 from keras import layers
 from linear_layers import float64, randomized
@@ -159,6 +160,22 @@ def test_a_thresholded_relu_shares_as_written_out_by_hand():
     )
     assert_close(done.back(start)[0], np.einsum("bij,kbj->kbi", shares, start), 1e-9)
     assert done.imbalance <= ledger.TOLERANCE["float64"]
+
+
+@pytest.mark.parametrize("thresholds", [False, True])
+def test_gradients_are_the_tapes_where_a_rewritten_relu_bends(model, thresholds):
+    """A gate and a threshold open at `s x + t > 0`, which is not `x > 0`."""
+    x = images()
+    with tf.GradientTape() as tape:
+        source = tf.constant(x)
+        tape.watch(source)
+        logit = model(source)[:, 1]
+    graph = with_facts(canonize(keras_reader.read(model), thresholds=thresholds))
+    start = np.zeros((1, 3, 3))
+    start[..., 1] = 1
+    done = run(graph, presets.get("gradient"), x, vanishes=False)
+    (got,) = done.back(start)[0]
+    assert_close(got, tape.gradient(logit, source).numpy(), 1e-9)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -189,7 +189,7 @@ def _gate(norm: Affine, relu: Activation, shift: np.ndarray) -> Gate:
         layers=(*relu.layers, *norm.layers),
         layer_class=relu.layer_class,
         notes=(*relu.notes, f"gate of {', '.join(norm.layers)}"),
-        function=relu.function,
+        function=replace(relu.function, steps=False),
         scale=norm.scale,
         shift=shift,
     )

@@ -65,7 +65,9 @@ def _swapped(norm: Affine, relu: Activation, alive: np.ndarray) -> tuple[Thresho
         layers=norm.layers,
         layer_class=relu.layer_class,
         notes=(*norm.notes, f"{relu.name}, thresholded"),
-        function=replace(relu.function, name="threshold", closes=False, homogeneous=False),
+        function=replace(
+            relu.function, name="threshold", closes=False, homogeneous=False, steps=False
+        ),
         scale=scale,
         shift=shift,
         closed=closed,

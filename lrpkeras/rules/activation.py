@@ -69,7 +69,7 @@ def times_slope(
     node: Activation, prepared: Prepared, inputs: tuple[Array, ...], relevance: Relevance
 ) -> Relevance:
     """Return `f'(x)` times the array of relevance, in the same form."""
-    if isinstance(node, Gate):
+    if isinstance(node, Gate | Threshold):
         return relevance.then(_where_open, inputs[0], prepared["scale"], prepared["shift"])
     if node.function.steps:
         return relevance.then(_where_positive, inputs[0])
