@@ -133,11 +133,14 @@ def _slow_builds(options: Options, found: Results) -> None:
     with client.asking(pythons) as (workers, _):
         for worker in workers.values():
             for name in SLOW_BUILDS:
-                answer = worker.ask(
-                    do="prepare", network=name, what=client.INNVESTIGATE, size=networks.SIZE
-                )
-                found.put("slow", name, client.INNVESTIGATE, seconds=answer["first_call"])
-                print(f"{name} {client.INNVESTIGATE}: {answer['first_call']:.0f} s", flush=True)
+                place = {"network": name, "what": client.INNVESTIGATE, "size": networks.SIZE}
+                try:
+                    seconds = worker.ask(do="prepare", **place)["first_call"]
+                except client.PeerError as error:
+                    print(f"{name} {client.INNVESTIGATE} is left out: {error}", flush=True)
+                    continue
+                found.put("slow", name, client.INNVESTIGATE, seconds=seconds)
+                print(f"{name} {client.INNVESTIGATE}: {seconds:.0f} s", flush=True)
 
 
 def _targeted(options: Options) -> Iterable[str]:

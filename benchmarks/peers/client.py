@@ -101,7 +101,7 @@ class Worker:
             line = ""
         answer = json.loads(line) if line else {"error": f"{self.peer.module} ended"}
         if "error" in answer:
-            raise PeerError(answer["error"])
+            raise PeerError(answer["error"].splitlines()[0])
         return answer
 
     def prepare(

@@ -30,6 +30,8 @@ class Innvestigate:
         shape = (size, size, 3)
         settings: dict[str, Any] = {"weights": None, "classifier_activation": None}
         model = getattr(tf.keras.applications, network)(input_shape=shape, **settings)
+        # Reading them initializes all variables; the analyzer asks for some before Keras would.
+        model.set_weights(model.get_weights())
         name = what.partition(" ")[2]
         analyzer = innvestigate.create_analyzer(name, model, neuron_selection_mode="max_activation")
         count = sum(map(_multiply_adds, model.layers))
