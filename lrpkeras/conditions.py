@@ -60,8 +60,12 @@ class Ways:
         return [channel_count(graph, name) for name in self.named]
 
     def starts(self, array: Array) -> Array:
-        """Relevance of the output `(k, batch, ...)`, once for each condition of each target."""
-        return ops.repeat(array, self.count, axis=0)
+        """Relevance of the output `(k, batch, ...)`, once for each condition of each target.
+
+        One target's stays one: down to the layers that are conditioned on it is the same for all
+        conditions, and masks of several make it several there.
+        """
+        return array if array.shape[0] == 1 else ops.repeat(array, self.count, axis=0)
 
     def sieve(self, program: Program, masks: Sequence[Array], k: int) -> Sieve:
         """Return what lets relevance of `k` targets through.
@@ -90,6 +94,8 @@ class Ways:
 
     def arranged(self, relevance: Array, k: int, several_targets: bool) -> Array:
         """`(k * conditions, batch, ...)` -> `(batch, k, conditions, ...)`, single axes left out."""
+        if relevance.shape[0] != k * self.count:
+            relevance = ops.repeat(relevance, self.count, axis=0)
         _, *rest = backend.shape(relevance)
         split = ops.reshape(relevance, (k, self.count, *rest))
         first = ops.moveaxis(split, 2, 0)

@@ -58,15 +58,24 @@ def test_other_channels_retrace_nothing(model, compiled):
     assert sum(map(backend.trace_count, compiled)) == 3
 
 
-def test_all_conditions_share_one_forward_pass(model, compiled):
+def test_conditions_share_the_forward_pass_and_the_way_back_to_their_layer(model, compiled):
+    """Each takes the adjoints of the layers below its own, and of its own; those above are shared.
+
+    From `conv1` that is one convolution, from `dense` all that a map takes but for the head.
+    """
     analyzer = lrpkeras.Analyzer(model, "epsilon", verify=False)
-    plain = analyzer.concrete_function(batch_size=1)
-    explain(analyzer, each("conv2", 3) + each("pool", 4))
-    seven = compiled[-1].graph(1)
+
+    def work(condition):
+        explain(analyzer, condition)
+        return multiply_adds.total(compiled[-1].graph(1))
+
     forward = multiply_adds.total(analyzer._explainer.function("output").graph(1))
-    backward = multiply_adds.total(plain) - forward
-    assert forward > 0 < backward
-    assert multiply_adds.total(seven) == forward + 7 * backward
+    whole = work({"dense": 0})
+    assert work({"conv1": 0}) == whole
+    conv1, below = 6 * 6 * 4 * 3 * 3 * 2, whole - forward - 5 * 3
+    assert work(each("conv1", 4)) == whole + 3 * conv1
+    assert work(each("dense", 3)) == whole + 2 * below
+    assert work(each("conv1", 1) + each("dense", 1)) == whole + below
 
 
 # What is refused

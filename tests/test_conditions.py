@@ -138,6 +138,25 @@ def test_conditions_on_different_layers_are_those_asked_one_by_one(analyzer):
             assert np.abs(got_here[:, :, i] - one.layers[layer]).max() <= 1e-10 * size
 
 
+@pytest.mark.parametrize("preset", ["epsilon", "relative"])
+def test_conditions_of_one_target_are_those_asked_one_by_one_above_and_below_their_layers(preset):
+    """Above, relevance is computed once for all; `relative` carries a scale beside it."""
+    with float64():
+        x = Input((6, 6, 2), dtype="float64")
+        y = layers.Conv2D(4, 3, activation="relu", name="low")(x)
+        y = layers.Conv2D(3, 2, name="high")(layers.MaxPooling2D(2)(y))
+        analyzer = lrpkeras.Analyzer(
+            randomized(Model(x, layers.Dense(3)(layers.Flatten()(y)))), preset, verify=False
+        )
+    for conditions in (each("low", 4), [{"low": 1}, {"high": 2, "low": 0}]):
+        got = explain(analyzer, conditions, 1, layers=["low", "high"])
+        for i, condition in enumerate(conditions):
+            one = explain(analyzer, condition, 1, layers=["low", "high"])
+            close(got.relevance[:, i], one.relevance)
+            for layer in ("low", "high"):
+                close(got.layers[layer][:, i], one.layers[layer])
+
+
 @pytest.mark.parametrize("target", [[[0, 2], [1, 0], [2, 1]], "all"])
 def test_every_target_has_every_condition(analyzer, target):
     conditions = each("add", 3)
