@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import classes, fresh, sections, spread, tables, targets, ways
+from benchmarks import classes, compiled, fresh, sections, spread, tables, targets, ways
 from benchmarks.peers import client
 from benchmarks.results import Cell, Results
 
@@ -12,6 +12,7 @@ HEADINGS = {
     "work": "Multiply-adds",
     "times": "Times",
     "classes": "Ten classes at once",
+    "compiled": "XLA",
     "fresh": "The first call, and memory",
     "growth": "Growth",
     "slow": "Slow peers",
@@ -72,6 +73,13 @@ def classes_line(model: str, cell: Cell) -> str:
     seconds = cell["seconds"]
     ratio = spread.ratio(seconds[classes.AT_ONCE], seconds[classes.APART])
     return f"{model}: ten at once / ten calls {tables.quartiles(ratio)}"
+
+
+def compiled_line(model: str, cell: Cell) -> str:
+    """Return the terminal's line on XLA."""
+    seconds = cell["seconds"]
+    ratio = spread.ratio(seconds[compiled.XLA], seconds[compiled.PLAIN])
+    return f"{model}: compiled by XLA / not compiled {tables.quartiles(ratio)}"
 
 
 def fresh_line(model: str, what: str, cell: Cell) -> str:

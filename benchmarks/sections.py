@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks import cards, classes, fresh, spread, targets, ways
+from benchmarks import cards, classes, compiled, fresh, spread, targets, ways
 from benchmarks.results import Cell, Results
 from benchmarks.tables import markdown, mebibytes, milliseconds, quartiles
 
@@ -151,6 +151,28 @@ def ten(found: Results) -> str:
     return "## Ten classes at once\n\n" + (markdown(heads, rows) if rows else NOTHING)
 
 
+def xla(found: Results) -> str:
+    """Show whole graphs compiled by XLA against those that TensorFlow runs."""
+    rows = []
+    for (model,), cell in found.of("compiled").items():
+        seconds = cell["seconds"]
+        ratio = spread.ratio(seconds[compiled.XLA], seconds[compiled.PLAIN])
+        both = [milliseconds(spread.spread(row).median) for row in seconds.values()]
+        first = [f"{second:.1f}" for second in cell["first_call"].values()]
+        rows.append([f"{model}, batch {cell['batch']}", *both, quartiles(ratio), *first])
+    heads = ["epsilon_plus_flat", "XLA, ms", "not, ms", "ratio", "XLA's first call, s", "not, s"]
+    return XLA + (markdown(heads, rows) if rows else NOTHING)
+
+
+XLA = """\
+## Whole graphs compiled by XLA
+
+What `jit_compile="auto"` decides by: it compiles where there is a GPU. On a CPU only runs of
+elementwise steps are compiled, as parts of TensorFlow's graph.
+
+"""
+
+
 def memory(found: Results) -> str:
     """Show what each way adds to the memory of a process."""
     added = {key: fresh.added(cell) for key, cell in found.of("fresh").items()}
@@ -225,6 +247,7 @@ SECTIONS: tuple[Callable[[Results], str], ...] = (
     work,
     first_calls,
     ten,
+    xla,
     memory,
     growth,
     cards.section,

@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterable
 import keras
 import tensorflow as tf
 
-from benchmarks import classes, fresh, growth, machine, networks, report, times, ways, work
+from benchmarks import (
+    classes,
+    compiled,
+    fresh,
+    growth,
+    machine,
+    networks,
+    report,
+    times,
+    ways,
+    work,
+)
 from benchmarks.peers import client
 from benchmarks.results import Results
 
@@ -99,6 +110,15 @@ def _classes(options: Options, found: Results) -> None:
         _forget()
 
 
+def _compiled(options: Options, found: Results) -> None:
+    for name in _targeted(options):
+        batch = min(CLASSES_BATCH, max(options.batch))
+        cell = compiled.measure(networks.build(name), "epsilon_plus_flat", batch, options.rounds[0])
+        found.put("compiled", name, **cell)
+        print(report.compiled_line(name, cell), flush=True)
+        _forget()
+
+
 def _fresh(options: Options, found: Results) -> None:
     batch, whats = MEMORY_BATCH, (*MEMORY, *_bfloat16(options))
     if options.quick:
@@ -151,6 +171,7 @@ STAGES: dict[str, Callable[[Options, Results], None]] = {
     "work": _work,
     "times": _times,
     "classes": _classes,
+    "compiled": _compiled,
     "fresh": _fresh,
     "growth": _growth,
     "slow": _slow_builds,

@@ -33,6 +33,7 @@ from lrpkeras.graph.verify import check_weights, fidelity
 from lrpkeras.graph.verify import verify as verify_graph
 from lrpkeras.inputs import Intake
 from lrpkeras.loading import load_model
+from lrpkeras.memory import hand_back
 from lrpkeras.options import Options, refuse_mixed, refuse_narrow
 from lrpkeras.presets import Preset
 from lrpkeras.presets import config as serialize
@@ -130,29 +131,35 @@ class Analyzer:
             .with_overrides(self._overrides)
             .with_bias(self.options.bias)
         )
-        graph = self._rewritten()
+        self._program = self._built(self._rewritten())
+        self._intake = _intake(self._source, self.graph)
+        self._explainer = Explainer(self._program, self.preset, initial, self._intake, jit_compile)
+        hand_back()
+
+    def _built(self, graph: Graph) -> Program:
+        """Give every node its rule, and verify the forward pass."""
         matches = self.preset.match(graph, required=len(self._overrides))
         self._why = {name: match.why for name, match in matches.items()}
         assigned = {name: match.rule for name, match in matches.items()}
-        vanishes = initial != "unit" and self.preset.seed == "relevance"
+        vanishes = self.options.initial != "unit" and self.preset.seed == "relevance"
+        precision = self.options.precision
         refuse_narrow(precision, graph.dtype)
-        self._program = Program(graph, assigned, vanishes=vanishes)
-        if verify:
-            self._verify()
+        program = Program(graph, assigned, vanishes=vanishes)
+        if self.options.verify:
+            self._verify(program)
         if precision is not None:
             # After verification: rounding to so few bits would hide mistakes.
-            self._program = Program(graph, assigned, vanishes=vanishes, precision=precision)
-        self._program.release()
-        self._intake = _intake(self._source, graph)
-        self._explainer = Explainer(self._program, self.preset, initial, self._intake, jit_compile)
+            program = Program(graph, assigned, vanishes=vanishes, precision=precision)
+        program.release()
+        return program
 
-    def _verify(self) -> None:
+    def _verify(self, program: Program) -> None:
         """Compare the forward pass that is compiled, rules included, with the model's layers."""
 
         def values(inputs: list[Array]) -> Mapping[str, Array]:
-            return self._program.forward(inputs).values
+            return program.forward(inputs).values
 
-        verify_graph(self.graph, self._source, self.options.input_range, values)
+        verify_graph(program.graph, self._source, self.options.input_range, values)
 
     def _rewritten(self) -> Graph:
         read = select_output(self._source.read(), self.options.output)

@@ -7,6 +7,7 @@ Weights and inputs come from NumPy's generator, so that every backend has the sa
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
 
 import keras
 import numpy as np
@@ -173,18 +174,21 @@ def inputs_of(model: keras.Model) -> list[np.ndarray]:
     ]
 
 
-def explanations(model: keras.Model, names: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
+def explanations(
+    model: keras.Model, names: tuple[str, ...], jit_compile: bool | Literal["auto"] = "auto"
+) -> Iterator[tuple[str, np.ndarray]]:
     """Yield relevance by preset, input and kind of call; refusals too, by their text."""
     arrays = inputs_of(model)
     x = arrays if len(arrays) > 1 else arrays[0]
     for name in names:
         try:
-            analyzer = lrpkeras.Analyzer(model, name, verify=name == names[0])
+            settings = {"jit_compile": jit_compile, "verify": name == names[0]}
+            analyzer = lrpkeras.Analyzer(model, name, **settings)
         except lrpkeras.LrpError as error:
             if "input_range" not in str(error):
                 yield f"{name}/refused", np.array(type(error).__name__)
                 continue
-            analyzer = lrpkeras.Analyzer(model, name, input_range=RANGE, verify=False)
+            analyzer = lrpkeras.Analyzer(model, name, input_range=RANGE, **settings)
         result = analyzer.explain(x, 1, batch_size=2, verbose=0)
         given = result.relevance if len(arrays) > 1 else [result.relevance]
         for number, relevance in enumerate(given):
@@ -207,11 +211,14 @@ def small(dtype: str) -> Iterator[tuple[str, np.ndarray]]:
             yield f"{network.__name__}/{name}", array
 
 
+def application(name: str) -> keras.Model:
+    make = getattr(keras.applications, name)
+    return random(make(weights=None, input_shape=(SIZE, SIZE, 3), classes=CLASSES))
+
+
 def applications(dtype: str) -> Iterator[tuple[str, np.ndarray]]:
     for name, preset in ARCHITECTURES.items():
-        make = getattr(keras.applications, name)
-        model = random(make(weights=None, input_shape=(SIZE, SIZE, 3), classes=CLASSES))
-        for part, array in explanations(model, (preset,)):
+        for part, array in explanations(application(name), (preset,)):
             yield f"{name}/{part}", array
 
 
