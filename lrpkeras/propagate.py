@@ -20,7 +20,7 @@ from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Activation, Input, Linear, Node, Sum
 from lrpkeras.graph.structure import structure
 from lrpkeras.holdings import Holdings
-from lrpkeras.rules import Relative, Relevance, Rule, Vanishing
+from lrpkeras.rules import Proportional, Relative, Relevance, Rule, Vanishing
 from lrpkeras.rules.relevance import added, per_sample, settled
 from lrpkeras.rules.residual import Rescaling, Residual
 
@@ -33,12 +33,14 @@ Observer = Callable[[Node, Rule | None, Any, Relevance, Sequence[Relevance | Non
 class Forward:
     """The forward pass at one input, and the arrays of every node that it was made with.
 
-    Every node's value, and states of rules that came with it.
+    Every node's value, states of rules that came with it, and what sums rounded off terms that are
+    recalled.
     """
 
     values: Mapping[str, Array]
     states: Mapping[str, Any]
     arrays: Prepared
+    roundings: Mapping[str, Array]
 
     def output(self, graph: Graph) -> Array:
         """The value that is explained."""
@@ -106,7 +108,7 @@ class Program:
         self.reached = _reached(graph, self.rules)
         self._start = Vanishing(vanishes)
         self.graph = self._with_facts(graph)
-        self._recalled = _recalled(self.graph)
+        self._recalled = _recalled(self.graph, self.rules)
         self.edges = _edges(self.graph, self.rules, self.reached)
         self.blocks = _residual_blocks(self.graph, self.rules, self.edges)
         self._holdings = Holdings(self.graph, self.rules, self.reached, precision)
@@ -148,18 +150,23 @@ class Program:
         arrays = backend.values(self.prepared) if arrays is None else arrays
         values: dict[str, Array] = dict(zip(self.graph.inputs, inputs, strict=True))
         states: dict[str, Any] = {}
+        roundings: dict[str, Array] = {}
+        recalled = {whole: name for name, (whole, _) in self._recalled.items()}
         for node in self.graph:
             if isinstance(node, Input):
                 continue
             read = tuple(values[name] for name in node.inputs)
             prepared = arrays[node.name]
-            if node.name in self.reached:
+            if node.name in recalled:
+                value, roundings[recalled[node.name]] = backend.fused(_sum_and_rounding, *read)
+                states[node.name] = None
+            elif node.name in self.reached:
                 rule = self.rules[node.name]
                 value, states[node.name] = rule.evaluate(node, prepared, read)
             else:
                 value = node.compute(read, prepared)
             values[node.name] = node.held(value)
-        return Forward(values, states, arrays)
+        return Forward(values, states, arrays, roundings)
 
     def state(self, forward: Forward, name: str, after: Array | None = None) -> Any:
         """Return what a node's rule needs on the way back and does not depend on the target.
@@ -182,7 +189,8 @@ class Program:
             inputs = tuple(backend.after(x, after) for x in inputs)
             if name in self._recalled:
                 whole, other = (forward.values[term] for term in self._recalled[name])
-                output = backend.after(whole, after) - other
+                rounding = forward.roundings[name]
+                output = backend.fused(_second, backend.after(whole, after), other, rounding)
         return self.rules[name].linearize(node, forward.arrays[name], inputs, output)
 
     def backward(
@@ -343,17 +351,33 @@ def _rectified(graph: Graph) -> Graph:
     return replace(graph, nodes=nodes)
 
 
-def _recalled(graph: Graph) -> dict[str, tuple[str, str]]:
+def _recalled(graph: Graph, rules: Mapping[str, Rule]) -> dict[str, tuple[str, str]]:
     """Return the linear nodes whose output need not be held: what a sum of two leaves of its first.
 
     Only the sum reads it, and is rectified: where it is positive, the second term is the sum less
-    the first, to the rounding of the sum; elsewhere no relevance comes.
+    the first and what was rounded off; elsewhere no relevance comes. The sum sends a ratio, by
+    which the term's last digits count as the sum's, and is not divided by the term.
     """
     readers = Counter(name for node in graph for name in node.inputs)
     found = {}
     for node in graph:
         if isinstance(node, Sum) and node.facts.rectified and node.coefficients == (1.0, 1.0):
             first, second = node.inputs
-            if isinstance(graph[second], Linear) and readers[second] == 1:
+            shared_out = isinstance(rules.get(node.name), Proportional)
+            if shared_out and isinstance(graph[second], Linear) and readers[second] == 1:
                 found[second] = (node.name, first)
-    return found
+    return found if graph.dtype == "float32" else {}
+
+
+def _sum_and_rounding(first: Array, second: Array) -> tuple[Array, Array]:
+    """Return `relu(a + b)`, and what that less a is away from b, to three digits of the difference.
+
+    In half the memory of b, so that a shortcut may be a million times as large as its branch.
+    """
+    whole = ops.relu(first + second)
+    return whole, ops.cast(second - (whole - first), "bfloat16")
+
+
+def _second(whole: Array, first: Array, rounding: Array) -> Array:
+    """Return b where `relu(a + b)` is positive."""
+    return whole - first + ops.cast(rounding, whole.dtype)
