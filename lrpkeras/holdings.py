@@ -18,6 +18,13 @@ from lrpkeras.rules import Rule
 Array = Any
 Variable = Any
 
+# What rules call kernels, which may be held in a narrower type: a map of biases may have the shape
+# of one.
+KERNELS = {
+    "kernel", "weights", "magnitude", "positive", "negative", "raised", "lowered", "squared",
+    "powers", "ones",
+}  # fmt: skip
+
 
 class Holdings:
     """Variables for all arrays that the nodes of a graph and their rules read.
@@ -67,7 +74,8 @@ class Holdings:
             passing: dict[Any, Variable] = {}
             variables = self.variables[node.name] = {}
             for key, array in group.items():
-                dtype = self._precision if array.shape == narrow.get(node.name) else None
+                is_kernel = key in KERNELS and array.shape == narrow.get(node.name)
+                dtype = self._precision if is_kernel else None
                 known = shared if id(array) in own else passing
                 if (id(array), dtype) not in known:
                     variable = backend.variable(array, f"{_plain(node.name)}_{key}", dtype)

@@ -46,6 +46,43 @@ def test_kernels_of_inner_products_are_held_in_bfloat16_and_nothing_else_is():
     }
 
 
+def test_a_map_of_biases_stays_in_float32_though_it_has_the_shape_of_the_kernel():
+    image = keras.Input((6, 4))
+    x = layers.Dense(8, activation="relu")(image)
+    x = layers.BatchNormalization()(layers.AveragePooling1D(1)(x))
+    x = layers.Dense(5, activation="relu", name="end")(layers.ZeroPadding1D(1)(x))
+    model = randomized(keras.Model(image, layers.Dense(2)(layers.Flatten()(x))))
+    for preset in ("epsilon", "z_plus", "gamma", "alpha2_beta1", "flat", "w_square"):
+        analyzer = lrpkeras.Analyzer(model, preset, precision="bfloat16")
+        held = analyzer._program.prepared["end"]
+        biases = {key for key in held if key.endswith("bias") or key == "share"}
+        assert any(held[key].shape == (8, 5) for key in biases)
+        narrow_ones = {key for key, array in held.items() if "bfloat16" in str(array.dtype)}
+        assert narrow_ones == set(held) - biases
+        assert np.isfinite(np.asarray(analyzer(RANDOM.normal(size=(2, 6, 4))))).all()
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        lambda x: x,
+        layers.Softmax(),
+        layers.Rescaling(0.5),
+        lambda x: layers.Softmax()(layers.Reshape((2, 4))(x)),
+        lambda x: layers.Add()([x, layers.Dense(8, name="also")(x)]),
+    ],
+)
+def test_what_scores_are_made_of_is_multiplied_in_float32(behind):
+    image = keras.Input((6, 6, 3))
+    x = layers.Conv2D(4, 3, activation="relu")(image)
+    x = layers.Flatten()(layers.Conv2D(4, 3, activation="relu", name="inner")(x))
+    model = randomized(keras.Model(image, behind(layers.Dense(8, name="head")(x))))
+    held = lrpkeras.Analyzer(model, "epsilon", precision="bfloat16")._program.prepared
+    for name in {"inner", "head", "also"} & set(held):
+        is_narrow = {"bfloat16" in str(array.dtype) for array in held[name].values()}
+        assert (True in is_narrow) == (name == "inner")
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_a_product_in_bfloat16_is_that_of_rounded_factors(native, monkeypatch):
     monkeypatch.setattr(narrow, "multiplies_bfloat16", lambda: native)
