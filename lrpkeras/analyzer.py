@@ -400,7 +400,8 @@ class Analyzer:
 
         An analyzer is a snapshot: training the model further does not reach it until then. The
         structure was verified when the analyzer was built, and no pass depends on the values of
-        weights; that they are finite is checked again.
+        weights; that they are finite is checked again. Not while another thread explains: its maps
+        would be of some old weights and some new ones.
         """
         self._program.refresh(self._rewritten())
 
@@ -410,6 +411,12 @@ class Analyzer:
         On JAX, a jitted function of the list of inputs, with the weights as they are now.
         """
         return backend.concrete(self._explainer.function(), batch_size)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            "An analyzer cannot be pickled or copied: it holds compiled graphs. Keep the model and "
+            "analyzer.get_config(), and build it anew: Analyzer.from_config(config, model)."
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Return all settings but the model as plain values; `from_config` takes them."""

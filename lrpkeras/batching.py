@@ -58,15 +58,18 @@ def numbered(data: Any, batch_size: int, dataset: bool) -> Iterator[tuple[Any, i
 def ahead(items: Generator[Item, None, None]) -> Generator[Item, None, None]:
     """Yield items in order, each read in a thread while the one before it is worked on.
 
+    The thread reads as this one would: in its types, on its device.
+
     One is read ahead, no more. What reading raises is raised where the item would have come; when
     this generator is closed, so is `items`.
     """
     end: Any = object()
+    read = backend.carried(next)
     with ThreadPoolExecutor(1) as thread:
         try:
-            following = thread.submit(next, items, end)
+            following = thread.submit(read, items, end)
             while (item := following.result()) is not end:
-                following = thread.submit(next, items, end)
+                following = thread.submit(read, items, end)
                 yield item
         finally:
             thread.submit(items.close).result()

@@ -100,20 +100,26 @@ class Holdings:
         ModelError
             If nodes that shared an array no longer do.
         """
-        assigned: dict[int, int] = {}
+        self._check_shared(graph)
         nodes = []
         for node, group in self._prepared(graph):
             variables = self.variables[node.name]
             for key, array in group.items():
-                variable = variables[key]
+                backend.assign(variables[key], array)
+            nodes.append(_reading(node, group, variables))
+        self.graph = graph.with_nodes(nodes)
+
+    def _check_shared(self, graph: Graph) -> None:
+        """Raise `ModelError` before anything is assigned, or some weights were old, some new."""
+        assigned: dict[int, int] = {}
+        for node, group in self._prepared(graph):
+            for key, array in group.items():
+                variable = self.variables[node.name][key]
                 if assigned.setdefault(id(variable), id(array)) != id(array):
                     raise ModelError(
                         f"{node.name!r} no longer shares its weights with another layer, as it did "
                         "when the analyzer was built: build it anew."
                     )
-                backend.assign(variable, array)
-            nodes.append(_reading(node, group, variables))
-        self.graph = graph.with_nodes(nodes)
 
     def _prepared(self, graph: Graph) -> Iterator[tuple[Node, Mapping[str, Array]]]:
         """Yield every node and its arrays: as its rule prepares them, or its plain parameters."""

@@ -205,6 +205,11 @@ def _refuse_kinds(x: Any, name: str) -> None:
             f"Input {name!r} is a symbolic tensor, without values: give an array of samples, as to "
             "model.predict."
         )
+    if isinstance(x, Iterator):
+        raise InputError(
+            f"Input {name!r} is a {type(x).__name__}, which has no length and can be read once: "
+            "give an array, a keras.utils.PyDataset, or tf.data.Dataset.from_generator(...)."
+        )
     if hasattr(x, "dense_shape"):
         raise InputError(f"Input {name!r} is sparse: make it dense first, tf.sparse.to_dense(x).")
     if hasattr(x, "row_splits"):

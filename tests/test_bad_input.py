@@ -1,5 +1,8 @@
 """What cannot be explained is refused before any work, in words that say what to do."""
 
+import copy
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -52,6 +55,7 @@ INPUTS = [
     (tf.constant(X, "complex64"), "numbers are needed"),
     ("photo.jpg", "numbers are needed"),
     (None, "numbers are needed"),
+    ((x for x in X), r"is a generator.*read once: give an array.*from_generator"),
     ([X[0], X[1, :4]], "rows differ in length"),
     (with_one(np.nan), "holds 1 NaN or infinite"),
     (with_one(np.inf), "holds 1 NaN or infinite"),
@@ -271,3 +275,9 @@ def test_a_layer_that_was_registered_is_explained_by_what_it_was_said_to_be():
     # Not registered, it is traced.
     traced = lrpkeras.Analyzer(model, "zero")(x, 1)
     np.testing.assert_allclose(traced, 2 * x * weights, rtol=1e-5)
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.deepcopy, copy.copy])
+def test_an_analyzer_is_neither_pickled_nor_copied(analyzer, copied):
+    with pytest.raises(TypeError, match=r"compiled graphs.*from_config\(config, model\)"):
+        copied(analyzer)

@@ -88,18 +88,22 @@ def test_large_elementwise_runs_become_islands_where_the_batch_size_is_known():
     assert islands(backend.concrete(small, 2)) == []
 
 
-def test_islands_are_compiled_for_four_batch_sizes_and_no_more():
+@pytest.mark.parametrize(
+    ("sizes", "another"), [([3, 1, 2, 5, 8, 3, 5], 4), ([1, 2, 3, 4, 16, 17, 18, 19, 16], 20)]
+)
+def test_islands_are_compiled_for_four_batch_sizes_and_four_larger_ones(sizes, another):
     compiled = backend.compile(elementwise, (LARGE,), jit_compile=False)
 
-    def explain(sizes):
-        for size in sizes:
-            x = np.random.default_rng(size).normal(size=(size, 2**14)).astype("float32")
-            np.testing.assert_allclose(compiled(x), 2 * x**2, rtol=1e-6)
+    def explain(size):
+        x = np.random.default_rng(size).normal(size=(size, 2**14)).astype("float32")
+        np.testing.assert_allclose(compiled(x), 2 * x**2, rtol=1e-6)
 
-    explain([3, 1, 2, 5, 3, 5])
+    for size in sizes:
+        explain(size)
     assert backend.trace_count(compiled) == 1
-    explain(range(1, 20))
-    assert backend.trace_count(compiled) == 2
+    for size in (another, *range(1, 20)):
+        explain(size)
+        assert backend.trace_count(compiled) == 2
 
 
 @pytest.mark.parametrize(("spec", "jit_compile"), [(SPEC, False), (LARGE, True)])

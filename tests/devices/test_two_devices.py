@@ -228,6 +228,15 @@ def test_one_device_computes_where_its_strategy_says(analyzer, x, shares):
 
 
 @only_tensorflow
+def test_copies_for_devices_count_as_memory_that_is_held(x):
+    analyzer = lrpkeras.Analyzer(made(), "zero", jit_compile=True)
+    before = sum(analyzer._program.nbytes)
+    with scope():
+        analyzer.explain(x, 1, verbose=0)
+    assert sum(analyzer._program.nbytes) == 3 * before
+
+
+@only_tensorflow
 def test_other_strategies_are_refused(analyzer, x):
     storage = tf.distribute.experimental.CentralStorageStrategy(["CPU:0", "CPU:1"], "CPU:0")
     with (

@@ -10,6 +10,7 @@ if keras.backend.backend() != "jax":
     pytest.skip("Keras runs on another backend here", allow_module_level=True)
 
 import jax.numpy as jnp
+from jax import enable_x64
 from keras import layers
 
 import lrpkeras
@@ -152,6 +153,22 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         return self.x[2 * index : 2 * index + 2], np.zeros(2)
+
+
+class OfJax(Batches):
+    def __getitem__(self, index):
+        return jnp.asarray(super().__getitem__(index)[0])
+
+
+def test_a_dataset_is_read_in_the_types_of_the_caller():
+    """Whether float64 is float64 is a setting of a thread."""
+    with enable_x64(True):
+        inputs = keras.Input((6,), dtype="float64")
+        model = keras.Model(inputs, layers.Dense(2, dtype="float64")(inputs))
+        x = np.random.default_rng(0).normal(size=(6, 6))
+        analyzer = lrpkeras.Analyzer(model, "epsilon")
+        got = analyzer.explain(OfJax(x), 0, verbose=0).relevance
+        np.testing.assert_allclose(got, analyzer(x, 0), rtol=1e-12)
 
 
 class Endless(Batches):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -173,6 +173,20 @@ def precision() -> jax.lax.Precision | None:
     """
     told = CONFIG.jax_default_matmul_precision
     return jax.lax.Precision.HIGHEST if told is None else None
+
+
+def carried(function: Callable) -> Callable:
+    """Return a function that does in another thread what it would do in this one.
+
+    Whether float64 is float64, and the default device, are settings of a thread.
+    """
+    x64, device = CONFIG.jax_enable_x64, CONFIG.jax_default_device
+
+    def run(*arguments: Any) -> Any:
+        with jax.enable_x64(x64), jax.default_device(device):
+            return function(*arguments)
+
+    return run
 
 
 def lacks(dtype: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -170,9 +170,9 @@ def as_array(variable: Tensor) -> np.ndarray:
 
 
 def nbytes(variable: Tensor) -> int:
-    """Return how much memory the value of a variable takes, and what was turned of it."""
+    """Return a variable's memory, with what was turned of it and copies on devices."""
     size = int(math.prod(variable.shape)) * int(variable.dtype.size)
-    return 2 * size if hasattr(variable, "turned") else size
+    return size * (1 + hasattr(variable, "turned") + len(getattr(variable, "copies", ())))
 
 
 def values(variables: Any) -> Any:
@@ -190,6 +190,11 @@ def precise() -> Iterator[None]:
 def full_products() -> Iterator[None]:
     """Within this, Keras multiplies in as many digits as the primitives do: as always."""
     yield
+
+
+def carried(function: Callable) -> Callable:
+    """Return a function that does in another thread what it would do in this one: any does."""
+    return function
 
 
 def lacks(dtype: str) -> str | None:
