@@ -81,7 +81,8 @@ def test_recalled_terms_are_as_good_as_held_ones_however_small_they_are(preset, 
     assert len(single._program._recalled) == 1
     expected = np.asarray(lrpkeras.Analyzer(model("float64"), preset)(x.astype("float64"), 1))
     gap = np.abs(np.asarray(single(x, 1)) - expected).max()
-    assert gap <= 1e-5 * np.abs(expected).max()
+    # Float32, and four steps of what is kept of the sum's rounding, 2.3e-10 of the shortcut each.
+    assert gap <= (2e-6 + 1e-9 * outweighs) * np.abs(expected).max()
 
 
 def test_what_only_a_relu_reads_is_rectified_and_the_last_term_of_a_sum_recalled():
