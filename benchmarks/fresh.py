@@ -68,11 +68,15 @@ def measure(name: str, what: str, batch: int, size: int | None = None) -> Cell:
     }
 
 
+def peak(cell: Cell) -> int | None:
+    """Return the most memory that the process ever took, if it could be read."""
+    return None if cell["explaining"] is None else max(cell["building"], cell["explaining"])
+
+
 def added(cell: Cell) -> int | None:
     """Return the most memory beyond what was loaded, if it could be read."""
-    if cell["explaining"] is None:
-        return None
-    return max(cell["building"], cell["explaining"]) - cell["loaded"]
+    most = peak(cell)
+    return None if most is None else most - cell["loaded"]
 
 
 def memory(key: str) -> int | None:

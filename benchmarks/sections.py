@@ -175,15 +175,16 @@ elementwise steps are compiled, as parts of TensorFlow's graph.
 
 def memory(found: Results) -> str:
     """Show what each way adds to the memory of a process."""
-    added = {key: fresh.added(cell) for key, cell in found.of("fresh").items()}
+    cells = found.of("fresh")
     rows = []
-    for (model, what), cell in found.of("fresh").items():
-        whole, base = added[model, what], added.get((model, ways.GRADIENT))
-        if whole is not None:
-            share = f"{whole / base:.2f}" if base else ""
+    for (model, what), cell in cells.items():
+        if fresh.peak(cell) is not None:
+            base = cells.get((model, ways.GRADIENT))
+            shares = [_share(size(cell), size(base)) if base else "" for size in SIZES]
             beyond = [cell[key] - cell["loaded"] for key in ("built", "building", "explaining")]
-            rows.append([f"{model}, {what}", *map(mebibytes, (cell["loaded"], *beyond)), share])
-    heads = ["MiB", "loaded", "built adds", "peak while building", "while explaining", "ratio"]
+            rows.append([f"{model}, {what}", *map(mebibytes, (cell["loaded"], *beyond)), *shares])
+    heads = ["MiB", "loaded", "built adds", "peak while building", "while explaining"]
+    heads += ["peak, ratio", "added, ratio"]
     return MEMORY + (markdown(heads, rows) if rows else NOTHING)
 
 
@@ -193,10 +194,16 @@ MEMORY = """\
 Each way in a process of its own, batch 16. As Linux counts resident memory: "loaded" with
 TensorFlow imported and the model built and called once; the rest beyond that: what function or
 analyzer hold after a first call on one image (the analyzer's own copies of the weights are part of
-it), the most until then, and the most during three calls on the batch. "ratio" compares the larger
-of the two peaks with the gradient's.
+it), the most until then, and the most during three calls on the batch. The ratios compare the most
+that the process ever took, and the most that it took beyond "loaded", with the gradient's.
 
 """
+
+SIZES = (fresh.peak, fresh.added)
+
+
+def _share(size: int | None, base: int | None) -> str:
+    return f"{size / base:.2f}" if size and base else ""
 
 
 def growth(found: Results) -> str:

@@ -1,6 +1,10 @@
 """Convolution against loops in NumPy, and its adjoint against the definition."""
 
 import itertools
+import os
+import platform
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -18,6 +22,7 @@ from window_loops import (
 )
 
 from lrpkeras import backend
+from lrpkeras.backend.tensorflow import convolution
 
 grid = pytest.mark.parametrize(
     ("rank", "stride", "dilation", "groups"),
@@ -47,8 +52,14 @@ def test_convolve_adjoint_is_the_adjoint(rank, stride, dilation, groups):
         assert_adjoint(x, y, s, back)
 
 
+@pytest.fixture(params=[False, True], ids=["plain", "onednn"])
+def onednn(request, monkeypatch):
+    monkeypatch.setattr(convolution, "convolves_with_onednn", lambda: request.param)
+    return request.param
+
+
 @pytest.mark.parametrize("dilation", [1, 2])
-def test_the_adjoint_for_a_held_kernel_is_the_same(dilation):
+def test_the_adjoint_for_a_held_kernel_is_the_same(dilation, onednn):
     # Where the convolution keeps the size, it is a convolution with the turned kernel.
     kernel = normal(*WINDOW[:2], 4, 8)
     held = backend.variable(kernel, "kernel")
@@ -58,9 +69,30 @@ def test_the_adjoint_for_a_held_kernel_is_the_same(dilation):
         y = backend.convolve(x, held, **options)
         s = backend.constant(normal(*y.shape))
         assert_adjoint(x, y, s, backend.convolve_adjoint(s, held, x.shape[1:-1], **options))
+    assert backend.nbytes(held) == kernel.nbytes * (1 if onednn else 2)
 
 
-def test_a_held_kernel_that_changes_changes_the_adjoint():
+def test_whether_onednn_convolves_is_what_tensorflow_says():
+    """In processes of their own: it is decided once."""
+    found = []
+    for setting in ("0", "1"):
+        command = (
+            "from lrpkeras.backend.tensorflow.convolution import convolves_with_onednn as known;"
+            "print(known())"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", command],
+            env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": setting},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found.append(done.stdout.strip())
+    assert found[0] == "False"
+    assert found[1] == "True" or platform.machine() != "x86_64"
+
+
+def test_a_held_kernel_that_changes_changes_the_adjoint(onednn):
     kernels = normal(2, 3, 3, 4, 8)
     held = backend.variable(kernels[0], "kernel")
     options = geometry(2, "1", 1, "same") | {"groups": 1}

@@ -1,7 +1,8 @@
 """Convolution and its written-out adjoint.
 
-The adjoint of a 2-D convolution that keeps the size is a convolution with the turned kernel. Where
- TensorFlow on CPU has no kernel for the adjoint of a 2-D convolution:
+The adjoint of a 2-D convolution that keeps the size is a convolution with the turned kernel; where
+oneDNN convolves, TensorFlow's adjoint is as fast, and needs no second kernel. Where TensorFlow on
+CPU has no kernel for the adjoint of a 2-D convolution:
 
 - with strides and some groups, each group is a convolution of its own (measured two to six times
   faster than the next, which multiplies the zeros that it puts between the values of s);
@@ -12,6 +13,9 @@ In three dimensions, groups and dilation go tap by tap.
 """
 
 from __future__ import annotations
+
+import importlib
+from functools import cache
 
 import tensorflow as tf
 
@@ -97,7 +101,8 @@ def convolve_adjoint(
         tuple(spatial),
     )
     swapped = geometry.swapped()
-    if isinstance(kernel, tf.Variable) and geometry.rank == 2 and groups == 1 and swapped:
+    turns = isinstance(kernel, tf.Variable) and geometry.rank == 2 and groups == 1
+    if turns and swapped and not convolves_with_onednn():
         # The same work as the forward convolution, whose kernels are 1.1 to 3 times faster than
         # those for adjoints.
         x = convolve(
@@ -105,6 +110,16 @@ def convolve_adjoint(
         )
         return with_static(x, (s.shape[0], *spatial, kernel.shape[-2]))
     return _convolve_adjoint(s, kernel, spatial, geometry, groups)
+
+
+@cache
+def convolves_with_onednn() -> bool:
+    """Whether convolutions are oneDNN's, whose adjoints take no longer than they do themselves.
+
+    TensorFlow decides by the processor and by TF_ENABLE_ONEDNN_OPTS, and does not say so publicly.
+    """
+    port = importlib.import_module("tensorflow.python.util._pywrap_util_port")
+    return bool(getattr(port, "IsMklEnabled", lambda: False)())
 
 
 @in_kernel_type
