@@ -76,8 +76,8 @@ def _times_of(name: str, options: Options, found: Results, workers: list[client.
         if batch > options.peer_batch:
             peers = times.only_what_is_targeted(peers)
         runs = times.runs(name, model, made, peers, batch)
-        cell = times.measure(runs, options.seconds, options.rounds)
-        found.put("times", name, batch, first_call=first, absent=absent, **cell)
+        cell, failed = times.measure(runs, options.seconds, options.rounds)
+        found.put("times", name, batch, first_call=first, absent=absent | failed, **cell)
         print(report.printed(found, name, batch), flush=True)
     _forget()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -55,15 +56,31 @@ def runs(
     return ours | {what: worker.run(name, what, batch) for worker, what in peers}
 
 
-def measure(runs: Mapping[str, Run], budget: float, rounds: tuple[int, int]) -> Cell:
-    """Return the seconds of every round, by way.
+def measure(
+    runs: Mapping[str, Run], budget: float, rounds: tuple[int, int]
+) -> tuple[Cell, dict[str, str]]:
+    """Return the seconds of every round, by way, and which peers failed, with the reason.
 
     A short first round goes before: at a new batch size libraries choose their kernels, which is
     nothing beside runs of seconds.
     """
+    failed: dict[str, str] = {}
+
+    def guarded(what: str) -> Run:
+        def run() -> float:
+            try:
+                return math.nan if what in failed else runs[what]()
+            except client.PeerError as error:
+                failed[what] = str(error)
+                return math.nan
+
+        return run
+
+    tried = {what: guarded(what) for what in runs}
     start = time.perf_counter()
-    for run in runs.values():
+    for run in tried.values():
         if time.perf_counter() < start + budget:
             run()
-    seconds = take_turns(runs, budget, *rounds)
-    return {"seconds": {what: [round(s, 6) for s in row] for what, row in seconds.items()}}
+    seconds = take_turns(tried, budget, *rounds)
+    kept = {what: [round(s, 6) for s in row] for what, row in seconds.items() if what not in failed}
+    return {"seconds": kept}, failed

@@ -17,6 +17,7 @@ from benchmarks import (
     run,
     spread,
     targets,
+    times,
     turns,
     ways,
     work,
@@ -274,6 +275,20 @@ def test_a_worker_is_asked_in_turn(peer):
         peer.run("net", "something else", 3)()
     with pytest.raises(client.PeerError, match="ValueError: no such rule"):
         peer.prepare("net", "broken", 8, parameters=8, work=7)
+
+
+def test_a_peer_that_is_killed_is_left_out_and_started_anew(peer):
+    net = {"parameters": 8, "work": 7}
+    peer.prepare("net", "fake sum", 8, **net)
+    peer._process.kill()
+    peer._process.wait()
+    runs = {"ours": lambda: 0.5, "fake sum": peer.run("net", "fake sum", 3)}
+    cell, failed = times.measure(runs, 0, (2, 2))
+    assert cell == {"seconds": {"ours": [0.5, 0.5]}}
+    assert failed == {"fake sum": "worker_of_a_test ended"}
+    peer.forget()
+    assert peer.prepare("net", "fake sum", 8, **net) > 0
+    assert peer.run("net", "fake sum", 3)() > 0
 
 
 def test_a_peers_network_that_is_not_ours_is_refused(peer):

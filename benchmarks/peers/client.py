@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,18 @@ class Worker:
 
     def __init__(self, peer: Peer, python: Path) -> None:
         self.peer, self._python = peer, python
+        self._process = self._started()
+        try:
+            self.about: dict[str, str] = self.ask(do="about")["about"]
+        except PeerError:
+            self.close()
+            raise
+
+    def _started(self) -> subprocess.Popen:
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": os.pathsep.join(PATHS)}
         try:
-            self._process = subprocess.Popen(
-                [python, "-m", peer.module],
+            return subprocess.Popen(
+                [self._python, "-m", self.peer.module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -78,11 +86,11 @@ class Worker:
             )
         except OSError as error:
             raise PeerError("its environment is not there; `make bench-peers` makes it") from error
-        try:
-            self.about: dict[str, str] = self.ask(do="about")["about"]
-        except PeerError:
-            self.close()
-            raise
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the process has ended: one that took all memory was killed, for one."""
+        return self._process.poll() is not None
 
     def another(self) -> Worker:
         """Return another worker of the same environment."""
@@ -109,6 +117,8 @@ class Worker:
     ) -> float:
         """Build a way of explaining; return the seconds of building and of the first call.
 
+        A process that has ended is started anew.
+
         `options` are the worker's own, such as the device.
 
         Raises
@@ -117,6 +127,8 @@ class Worker:
             If it cannot be built, or the network is not ours: `parameters` and multiply-adds
             (`work`) of one image are those of the Keras model.
         """
+        if self.is_over:
+            self._process = self._started()
         answer = self.ask(do="prepare", network=network, what=what, size=size, **options)
         found = (answer["parameters"], answer["multiply_adds"])
         if found != (parameters, work):
@@ -132,12 +144,14 @@ class Worker:
 
     def forget(self, keep: Sequence[str] = ()) -> None:
         """Have it free what it prepared, but for some ways."""
-        self.ask(do="forget", keep=list(keep))
+        if not self.is_over:
+            self.ask(do="forget", keep=list(keep))
 
     def close(self) -> None:
         """End the process: it ends when its input does."""
         if self._process.stdin is not None:
-            self._process.stdin.close()
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
         self._process.wait(timeout=60)
         if self._process.stdout is not None:
             self._process.stdout.close()
