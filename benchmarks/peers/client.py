@@ -128,6 +128,7 @@ class Worker:
             (`work`) of one image are those of the Keras model.
         """
         if self.is_over:
+            self.close()
             self._process = self._started()
         answer = self.ask(do="prepare", network=network, what=what, size=size, **options)
         found = (answer["parameters"], answer["multiply_adds"])
