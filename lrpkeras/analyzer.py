@@ -86,7 +86,7 @@ class Analyzer:
         memory; every product is rounded to 8 bits, 0.4 %.
     jit_compile
         Whether XLA compiles it all; "auto" does on a GPU, and always on JAX. On a CPU that is no
-        faster (ResNet50 takes the same time, VGG16 1.1 times), and each batch size is compiled anew.
+        faster (ResNet50 takes the same time, VGG16 1.1 times), and compiles each batch size anew.
     verify
         Run the rewritten graph against the model, layer by layer, on random input.
 
