@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import classes, compiled, fresh, sections, spread, tables, targets, ways
+from benchmarks import fresh, sections, spread, tables, targets, ways
 from benchmarks.peers import client
 from benchmarks.results import Cell, Results
 
@@ -68,18 +68,10 @@ def printed(found: Results, model: str, batch: int) -> str:
     return "\n".join([tables.aligned(heads, rows), *left_out, ""])
 
 
-def classes_line(model: str, cell: Cell) -> str:
-    """Return the terminal's line on ten classes."""
-    seconds = cell["seconds"]
-    ratio = spread.ratio(seconds[classes.AT_ONCE], seconds[classes.APART])
-    return f"{model}: ten at once / ten calls {tables.quartiles(ratio)}"
-
-
-def compiled_line(model: str, cell: Cell) -> str:
-    """Return the terminal's line on XLA."""
-    seconds = cell["seconds"]
-    ratio = spread.ratio(seconds[compiled.XLA], seconds[compiled.PLAIN])
-    return f"{model}: compiled by XLA / not compiled {tables.quartiles(ratio)}"
+def pair_line(model: str, cell: Cell) -> str:
+    """Return the terminal's line on two ways of having the same maps."""
+    ratio = tables.quartiles(spread.of_pair(cell["seconds"]))
+    return f"{model}: {' / '.join(cell['seconds'])} {ratio}"
 
 
 def fresh_line(model: str, what: str, cell: Cell) -> str:

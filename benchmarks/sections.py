@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks import cards, classes, compiled, fresh, spread, targets, ways
+from benchmarks import cards, fresh, spread, targets, ways
 from benchmarks.results import Cell, Results
 from benchmarks.tables import markdown, mebibytes, milliseconds, quartiles
 
@@ -141,25 +141,24 @@ which traces."""
 
 def ten(found: Results) -> str:
     """Show ten classes at once against ten calls."""
-    rows = []
-    for (model,), cell in found.of("classes").items():
-        seconds = cell["seconds"]
-        ratio = spread.ratio(seconds[classes.AT_ONCE], seconds[classes.APART])
-        both = [milliseconds(spread.spread(row).median) for row in seconds.values()]
-        rows.append([f"{model}, batch {cell['batch']}", *both, quartiles(ratio)])
+    rows = [_pair(model, cell) for (model,), cell in found.of("classes").items()]
     heads = ["epsilon_plus_flat", "ten at once, ms", "ten calls, ms", "ratio"]
     return "## Ten classes at once\n\n" + (markdown(heads, rows) if rows else NOTHING)
 
 
+def _pair(model: str, cell: Cell) -> list[str]:
+    """Return the cells of two ways of having the same maps: both times, and their ratio."""
+    both = [milliseconds(spread.spread(row).median) for row in cell["seconds"].values()]
+    ratio = quartiles(spread.of_pair(cell["seconds"]))
+    return [f"{model}, batch {cell['batch']}", *both, ratio]
+
+
 def xla(found: Results) -> str:
     """Show whole graphs compiled by XLA against those that TensorFlow runs."""
-    rows = []
-    for (model,), cell in found.of("compiled").items():
-        seconds = cell["seconds"]
-        ratio = spread.ratio(seconds[compiled.XLA], seconds[compiled.PLAIN])
-        both = [milliseconds(spread.spread(row).median) for row in seconds.values()]
-        first = [f"{second:.1f}" for second in cell["first_call"].values()]
-        rows.append([f"{model}, batch {cell['batch']}", *both, quartiles(ratio), *first])
+    rows = [
+        [*_pair(model, cell), *(f"{second:.1f}" for second in cell["first_call"].values())]
+        for (model,), cell in found.of("compiled").items()
+    ]
     heads = ["epsilon_plus_flat", "XLA, ms", "not, ms", "ratio", "XLA's first call, s", "not, s"]
     return XLA + (markdown(heads, rows) if rows else NOTHING)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,3 +40,14 @@ def ratio(seconds: Sequence[float], base: Sequence[float]) -> Spread:
     Spread(median=2.0, low=1.75, high=2.25)
     """
     return spread([a / b for a, b in zip(seconds, base, strict=False)])
+
+
+def of_pair(seconds: Mapping[str, Sequence[float]]) -> Spread:
+    """Return how the first of two ways compares with the second, round by round.
+
+    Examples
+    --------
+    >>> of_pair({"at once": [1, 2, 1], "apart": [2, 4, 4]})
+    Spread(median=0.5, low=0.375, high=0.5)
+    """
+    return ratio(*seconds.values())

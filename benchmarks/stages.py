@@ -23,7 +23,7 @@ from benchmarks import (
     work,
 )
 from benchmarks.peers import client
-from benchmarks.results import Results
+from benchmarks.results import Cell, Results
 
 Options = argparse.Namespace
 
@@ -31,7 +31,7 @@ Options = argparse.Namespace
 MEMORY = (ways.GRADIENT, "epsilon", "epsilon_plus_flat")
 TARGETED = ("VGG16", "ResNet50")  # what the smaller parts are measured on
 BATCHES, SIZES = (1, 2, 4, 8, 16, 32), (112, 160, 224, 320, 448)
-MEMORY_BATCH, CLASSES_BATCH = 16, 4
+MEMORY_BATCH, PAIRS_BATCH = 16, 4
 SLOW_BUILDS = ("ResNet50",)
 
 
@@ -102,20 +102,20 @@ def _work(options: Options, found: Results) -> None:
 
 
 def _classes(options: Options, found: Results) -> None:
-    for name in _targeted(options):
-        batch = min(CLASSES_BATCH, max(options.batch))
-        cell = classes.measure(networks.build(name), "epsilon_plus_flat", batch, options.rounds[0])
-        found.put("classes", name, **cell)
-        print(report.classes_line(name, cell), flush=True)
-        _forget()
+    _pairs("classes", classes.measure, options, found)
 
 
 def _compiled(options: Options, found: Results) -> None:
+    _pairs("compiled", compiled.measure, options, found)
+
+
+def _pairs(part: str, measure: Callable[..., Cell], options: Options, found: Results) -> None:
+    """Measure what compares two ways of having the same maps."""
     for name in _targeted(options):
-        batch = min(CLASSES_BATCH, max(options.batch))
-        cell = compiled.measure(networks.build(name), "epsilon_plus_flat", batch, options.rounds[0])
-        found.put("compiled", name, **cell)
-        print(report.compiled_line(name, cell), flush=True)
+        batch = min(PAIRS_BATCH, max(options.batch))
+        cell = measure(networks.build(name), "epsilon_plus_flat", batch, options.rounds[0])
+        found.put(part, name, **cell)
+        print(report.pair_line(name, cell), flush=True)
         _forget()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import classes, fresh, spread, ways
+from benchmarks import fresh, spread, ways
 from benchmarks.peers import client
 from benchmarks.results import Results
 
@@ -55,7 +55,7 @@ def _ten_classes(found: Results, model: str) -> float | None:
     cell = found.get("classes", model)
     if cell is None:
         return None
-    return spread.ratio(cell["seconds"][classes.AT_ONCE], cell["seconds"][classes.APART]).median
+    return spread.of_pair(cell["seconds"]).median
 
 
 def memory_of(what: str) -> Value:
