@@ -100,19 +100,20 @@ class Holdings:
         ModelError
             If nodes that shared an array no longer do.
         """
-        self._check_shared(graph)
+        prepared = list(self._prepared(graph))
+        self._check_shared(prepared)
         nodes = []
-        for node, group in self._prepared(graph):
+        for node, group in prepared:
             variables = self.variables[node.name]
             for key, array in group.items():
                 backend.assign(variables[key], array)
             nodes.append(_reading(node, group, variables))
         self.graph = graph.with_nodes(nodes)
 
-    def _check_shared(self, graph: Graph) -> None:
+    def _check_shared(self, prepared: list[tuple[Node, Mapping[str, Array]]]) -> None:
         """Raise `ModelError` before anything is assigned, or some weights were old, some new."""
         assigned: dict[int, int] = {}
-        for node, group in self._prepared(graph):
+        for node, group in prepared:
             for key, array in group.items():
                 variable = self.variables[node.name][key]
                 if assigned.setdefault(id(variable), id(array)) != id(array):

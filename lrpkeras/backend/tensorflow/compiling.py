@@ -73,10 +73,15 @@ class Compiled:
         )
         return list(keras.tree.flatten(values))
 
+    def _batch_size(self, leaves: list[Tensor]) -> int:
+        """Return how many samples the arguments have; 0 where none of them has a batch."""
+        pairs = zip(leaves, keras.tree.flatten(self._signature), strict=True)
+        return next((int(x.shape[0]) for x, spec in pairs if spec.batched), 0)
+
     def shares(self, arguments: Any, count: int) -> list[Any]:
         """Return the arguments in at most `count` parts, what has a batch being split."""
         leaves, specs = self._leaves(arguments), keras.tree.flatten(self._signature)
-        size = next(len(x) for x, spec in zip(leaves, specs, strict=True) if spec.batched)
+        size = self._batch_size(leaves)
         cuts = [-(-size * number // count) for number in range(count + 1)]
         return [
             keras.tree.pack_sequence_as(
@@ -112,10 +117,7 @@ class Compiled:
 
     def _is_compiled_for(self, leaves: list[Tensor]) -> bool:
         """Whether a batch gets islands: those of the first few sizes do."""
-        specs = keras.tree.flatten(self._signature)
-        size = next(
-            (int(x.shape[0]) for x, spec in zip(leaves, specs, strict=True) if spec.batched), 0
-        )
+        size = self._batch_size(leaves)
         with self._lock:
             most = MOST_SIZES
             if size > max(self._sizes, default=0):
