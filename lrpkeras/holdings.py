@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,25 @@ KERNELS = {
 }  # fmt: skip
 
 
+class Memory(NamedTuple):
+    """Bytes that an analyzer holds beside the model's, and those that it reads in place.
+
+    Attributes
+    ----------
+    weights
+        Of the arrays of its graph.
+    made
+        Of what rules, and the backend for its adjoints, made of them.
+    borrowed
+        Of arrays of its graph that lie in the memory of the model's variables, as long as nothing
+        is assigned to these: they then take other memory, and this is the analyzer's.
+    """
+
+    weights: int
+    made: int
+    borrowed: int
+
+
 class Holdings:
     """Variables for all arrays that the nodes of a graph and their rules read.
 
@@ -44,8 +63,6 @@ class Holdings:
     ----------
     variables
         By node and by the name that its rule gives the array. What several nodes share is one.
-    weights
-        Bytes of the graph's own arrays.
     graph
         The graph without copies of its own: its arrays are the variables' memory. Those that rules
         hold in another form only, such as kernels split by sign, are NaN there.
@@ -60,7 +77,7 @@ class Holdings:
     ) -> None:
         self._rules, self._reached, self._precision = rules, reached, precision
         self.variables: dict[str, dict[str, Variable]] = {}
-        self.weights = 0
+        self._weights = self._borrowed = 0
         self.graph = self._hold(graph)
 
     def _hold(self, graph: Graph) -> Graph:
@@ -80,17 +97,24 @@ class Holdings:
                 if (id(array), dtype) not in known:
                     variable = backend.variable(array, f"{_plain(node.name)}_{key}", dtype)
                     known[id(array), dtype] = variable
-                    self.weights += backend.nbytes(variable) if id(array) in own else 0
+                    if id(array) in own:
+                        self._count(variable, array)
                 variables[key] = known[id(array), dtype]
             nodes.append(_reading(node, group, variables))
         return graph.with_nodes(nodes)
 
+    def _count(self, variable: Variable, array: Array) -> None:
+        if backend.in_memory_of(variable, array):
+            self._borrowed += array.nbytes
+        self._weights += backend.nbytes(variable)
+
     @property
-    def made(self) -> int:
-        """Bytes of what rules, and the backend for its adjoints, made of the graph's arrays."""
+    def nbytes(self) -> Memory:
+        """What these variables hold, and what the backend made of them for its adjoints."""
         groups = self.variables.values()
         distinct = {id(variable): variable for group in groups for variable in group.values()}
-        return sum(map(backend.nbytes, distinct.values())) - self.weights
+        every = sum(map(backend.nbytes, distinct.values()))
+        return Memory(self._weights - self._borrowed, every - self._weights, self._borrowed)
 
     def refresh(self, graph: Graph) -> None:
         """Take over the arrays of a graph of the same structure.

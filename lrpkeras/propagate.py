@@ -19,7 +19,7 @@ from lrpkeras.graph.blocks import Block, Edge, blocks
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Activation, Input, Linear, Node, Sum
 from lrpkeras.graph.structure import structure
-from lrpkeras.holdings import Holdings
+from lrpkeras.holdings import Holdings, Memory
 from lrpkeras.rules import Proportional, Relative, Relevance, Rule, Vanishing
 from lrpkeras.rules.relevance import added, per_sample, settled
 from lrpkeras.rules.residual import Rescaling, Residual
@@ -119,9 +119,9 @@ class Program:
         return _rectified(_with_closed(graph, self.rules, self.reached, self._start))
 
     @property
-    def nbytes(self) -> tuple[int, int]:
-        """The memory that weights take, and that what rules made of them takes."""
-        return self._holdings.weights, self._holdings.made
+    def nbytes(self) -> Memory:
+        """The memory that its arrays take."""
+        return self._holdings.nbytes
 
     def release(self) -> None:
         """Let go of the arrays that the graph was built from: see `Holdings.graph`."""
@@ -164,8 +164,8 @@ class Program:
                 rule = self.rules[node.name]
                 value, states[node.name] = rule.evaluate(node, prepared, read)
             else:
-                value = node.compute(read, prepared)
-            values[node.name] = node.held(value)
+                value = node.held(node.compute(read, prepared))
+            values[node.name] = value
         return Forward(values, states, arrays, roundings)
 
     def state(self, forward: Forward, name: str, after: Array | None = None) -> Any:
@@ -190,7 +190,7 @@ class Program:
             if name in self._recalled:
                 whole, other = (forward.values[term] for term in self._recalled[name])
                 rounding = forward.roundings[name]
-                output = backend.fused(_second, backend.after(whole, after), other, rounding)
+                output = backend.inlined(_second, backend.after(whole, after), other, rounding)
         return self.rules[name].linearize(node, forward.arrays[name], inputs, output)
 
     def backward(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.nodes import Linear, Node
+from lrpkeras.holdings import Memory
 from lrpkeras.rules import Rule
 
 UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
@@ -17,7 +18,7 @@ def summary(
     rules: Mapping[str, Rule],
     why: Mapping[str, str],
     preset: str,
-    nbytes: tuple[int, int],
+    nbytes: Memory,
 ) -> str:
     """Return the table that `Analyzer.summary` prints.
 
@@ -32,7 +33,7 @@ def summary(
     preset
         The preset's name.
     nbytes
-        The memory that weights take, and that what was made of them takes.
+        The memory that the analyzer holds.
     """
     rows = [HEADER, *(_row(node, rules, why) for node in graph)]
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
@@ -59,10 +60,13 @@ def _kind(node: Node) -> str:
     return node.kind if function is None else f"{node.kind} {function.name}"
 
 
-def _notes(graph: Graph, nbytes: tuple[int, int]) -> list[str]:
+def _notes(graph: Graph, nbytes: Memory) -> list[str]:
     linear = sum(isinstance(node, Linear) for node in graph)
-    weights, made = map(_size, nbytes)
-    held = f"holds {_size(sum(nbytes))}: {weights} of weights, {made} made of them"
+    weights, made, borrowed = map(_size, nbytes)
+    own = _size(nbytes.weights + nbytes.made)
+    held = f"holds {own}: {weights} of weights, {made} made of weights"
+    if nbytes.borrowed:
+        held += f"; reads {borrowed} in the model's memory until the model is trained"
     return [f"{len(graph)} nodes, {linear} of them linear", held, *graph.notes]
 
 

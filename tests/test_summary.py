@@ -39,13 +39,17 @@ def model():
 RULE = "-" * 122
 CONV1 = "padding of pad absorbed; bn1 folded"
 BN = "not folded: add (Sum) reads it"
-# 4 bytes each. Kernels and biases of four linear nodes, scale and shift of two normalizations, the
-# scale of the folded one. Flat makes shares of 36 pixels; ZPlus the positive part of block/conv and
-# its bias, of block/bn and its shift, and both parts of conv2, whose input has both signs.
-WEIGHTS = 4 * ((108 + 4) + (144 + 4) + (180 + 5) + (15 + 3) + (4 + 4) + (4 + 4) + 4)
+# 4 bytes each. Own: kernel and bias of conv1, which were folded, scale and shift of two
+# normalizations, the scale of the one that conv2 bears. Kernels and biases of the three other
+# linear nodes are as they are in the model. Flat makes shares of 36 pixels; ZPlus the positive part
+# of block/conv and its bias, of block/bn and its shift, and both parts of conv2, whose input has
+# both signs.
+WEIGHTS = 4 * ((108 + 4) + (4 + 4) + (4 + 4) + 4)
+BORROWED = 4 * ((144 + 4) + (180 + 5) + (15 + 3))
 MADE = 4 * (36 + (144 + 4) + (4 + 4) + 2 * 180)
-TOTAL, WEIGHED, RULED = (f"{size / 1000:.1f} kB" for size in (WEIGHTS + MADE, WEIGHTS, MADE))
-HELD = f"holds {TOTAL}: {WEIGHED} of weights, {RULED} made of them"
+TOTAL, RULED, READ = (f"{size / 1000:.1f} kB" for size in (WEIGHTS + MADE, MADE, BORROWED))
+HELD = f"holds {TOTAL}: {WEIGHTS} bytes of weights, {RULED} made of weights; reads {READ} in the "
+HELD += "model's memory until the model is trained"
 TABLE = f"""\
 preset epsilon_plus_flat
 node             kind                output shape     rule            why              notes

@@ -152,5 +152,5 @@ class Draft:
         return self.array(value)
 
     def array(self, value: Any) -> np.ndarray:
-        """Return a copy of a variable, tensor or array in the graph's dtype."""
-        return backend.to_numpy(value).astype(self.dtype, copy=False)
+        """Return a variable, tensor or array as it is now, in the graph's dtype."""
+        return backend.snapshot(value).astype(self.dtype, copy=False)

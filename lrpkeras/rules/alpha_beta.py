@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from keras import ops
 
+from lrpkeras import backend
 from lrpkeras.errors import RuleError
 from lrpkeras.rules.bias import BiasRule
-from lrpkeras.rules.linear import Linearized, Term, Weighted
+from lrpkeras.rules.linear import Linearized, Term, Weighted, by_sign
 from lrpkeras.rules.rule import Array, Prepared, check_flag, check_number
 
 # The kernels that make positive messages, and those that make negative ones: for x > 0, for x < 0.
@@ -19,7 +20,8 @@ KERNELS = (("positive", "negative"), ("negative", "positive"))
 # The parts of the bias beside them.
 BIASES = ("positive_bias", "negative_bias")
 
-# The weight of a sum, the sum with its part of the bias, and that part.
+# A sum with its part of the bias, and that part; with the sum's weight.
+Sum = tuple[Array | None, Array | None]
 Side = tuple[float, Array, Array | None]
 
 
@@ -104,10 +106,15 @@ class AlphaBeta(BiasRule):
     ) -> tuple[Array, Linearized]:
         if not self._sums_parts(node):
             return super().evaluate(node, prepared, inputs)
-        plus, minus = (_part(node, prepared, inputs[0], pair) for pair in KERNELS)
-        bias = node.bias_tensor(inputs, prepared)
-        output = plus + minus if bias is None else plus + minus + bias
-        return output, self._linearized(node, prepared, inputs, output, (plus, minus))
+        parts = tuple(_part(node, prepared, inputs[0], pair) for pair in KERNELS)
+        sums = self._sums(node, prepared, inputs, parts)
+        wholes = [whole for whole, _ in sums if whole is not None]
+        if self.bias == "ignore":
+            bias = node.bias_tensor(inputs, prepared)
+            wholes += [] if bias is None else [bias]
+        add = _rectified_sum if node.facts.rectified else _sum
+        output = backend.fused(add, *wholes)
+        return output, self._linearized(node, prepared, inputs, output, sums)
 
     def linearize(
         self, node: Weighted, prepared: Prepared, inputs: tuple[Array, ...], output: Array
@@ -115,7 +122,8 @@ class AlphaBeta(BiasRule):
         if self._is_cheap(node):
             return self._linearized_cheaply(node, prepared, inputs, output)
         parts = self._parts(node, prepared, inputs[0])
-        return self._linearized(node, prepared, inputs, output, parts)
+        sums = self._sums(node, prepared, inputs, parts)
+        return self._linearized(node, prepared, inputs, output, sums)
 
     def _parts(
         self, node: Weighted, prepared: Prepared, x: Array
@@ -126,26 +134,40 @@ class AlphaBeta(BiasRule):
         plus, minus = (_part(node, prepared, x, pair) if read else None for read, pair in pairs)
         return plus, minus
 
+    def _sums(
+        self,
+        node: Weighted,
+        prepared: Prepared,
+        inputs: tuple[Array, ...],
+        parts: tuple[Array | None, Array | None],
+    ) -> tuple[Sum, Sum]:
+        """Add to each part that of the bias: the parts of both add up to the output."""
+        bias = None if self.bias == "ignore" else node.bias_tensor(inputs, prepared)
+
+        def whole(part: Array | None, name: str) -> Sum:
+            if part is None or bias is None:
+                return part, None
+            own = self.part_of_bias(node, prepared, bias, name)
+            return part + own, own
+
+        return whole(parts[0], BIASES[0]), whole(parts[1], BIASES[1])
+
     def _linearized(
         self,
         node: Weighted,
         prepared: Prepared,
         inputs: tuple[Array, ...],
         output: Array,
-        parts: tuple[Array | None, Array | None],
+        sums: tuple[Sum, Sum],
     ) -> Linearized:
         x = inputs[0]
-        bias = None if self.bias == "ignore" else node.bias_tensor(inputs, prepared)
-        weights = (self.alpha, -self.beta)
         terms: list[Term] = []
         sides: list[Side] = []
-        for weight, name, part, pair in zip(weights, BIASES, parts, KERNELS, strict=True):
-            if part is None:
-                continue
-            own = None if bias is None else self.part_of_bias(node, prepared, bias, name)
-            whole = part if own is None else part + own
-            sides.append((weight, whole, own))
-            terms += _by_sign(node, prepared, x, pair, whole, weight)
+        weights = (self.alpha, -self.beta)
+        for weight, (whole, own), pair in zip(weights, sums, KERNELS, strict=True):
+            if whole is not None:
+                sides.append((weight, whole, own))
+                terms += _by_sign(node, prepared, x, pair, whole, weight)
         equal = self.equal(node, prepared, x)
         return Linearized(node, x, output, tuple(terms), self._fractions(sides), equal)
 
@@ -161,7 +183,7 @@ class AlphaBeta(BiasRule):
         half = 0.5 * self.alpha
         terms = (
             Term(prepared["weights"], whole, half),
-            Term(prepared["magnitude"], whole, half, ops.sign(x)),
+            Term(prepared["magnitude"], whole, half, backend.inlined(ops.sign, x)),
         )
         fractions = self._fractions([(self.alpha, whole, own)])
         return Linearized(node, x, output, terms, fractions, self.equal(node, prepared, x))
@@ -179,6 +201,14 @@ class AlphaBeta(BiasRule):
             return taken
 
         return fractions
+
+
+def _sum(*terms: Array) -> Array:
+    return sum(terms[1:], terms[0])
+
+
+def _rectified_sum(*terms: Array) -> Array:
+    return ops.relu(_sum(*terms))
 
 
 def _part(node: Weighted, prepared: Prepared, x: Array, kernels: tuple[str, str]) -> Array:
@@ -201,8 +231,7 @@ def _by_sign(
     """The terms of one sign of product: x >= 0 with the first kernel, x < 0 with the second."""
     if not node.facts.signed:
         return [Term(prepared[kernels[0]], whole, weight)]
-    masks = (ops.cast(x > 0, x.dtype), ops.cast(x < 0, x.dtype))
-    pairs = zip(kernels, masks, strict=True)
+    pairs = zip(kernels, by_sign(x), strict=True)
     return [Term(prepared[kernel], whole, weight, mask) for kernel, mask in pairs]
 
 

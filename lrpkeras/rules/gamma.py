@@ -8,8 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
+from lrpkeras import backend
 from lrpkeras.rules.bias import BiasRule
-from lrpkeras.rules.linear import Apart, Linearized, Term, Weighted, inverse, take_apart
+from lrpkeras.rules.linear import (
+    Apart,
+    Linearized,
+    Term,
+    Weighted,
+    by_sign,
+    inverse,
+    take_apart,
+)
 from lrpkeras.rules.rule import Array, Prepared, check_flag, check_number
 
 
@@ -67,7 +76,7 @@ class Gamma(BiasRule):
         self, node: Weighted, prepared: Prepared, inputs: tuple[Array, ...]
     ) -> tuple[Array, Linearized]:
         apart = take_apart(node, prepared, inputs)
-        return apart.z, self._linearized(node, prepared, inputs[0], apart)
+        return node.held(apart.z), self._linearized(node, prepared, inputs[0], apart)
 
     def linearize(
         self, node: Weighted, prepared: Prepared, inputs: tuple[Array, ...], output: Array
@@ -140,11 +149,10 @@ class Gamma(BiasRule):
         if self._halves(node):
             sided = half if below is None else half - self.gamma * ops.cast(below, whole.dtype)
             plain = Term(prepared["weights"], whole, 1 + half)
-            return plain, Term(prepared["magnitude"], whole, sided, ops.sign(x))
+            return plain, Term(prepared["magnitude"], whole, sided, backend.inlined(ops.sign, x))
         if node.facts.signed:
-            masks = (ops.cast(x > 0, x.dtype), ops.cast(x < 0, x.dtype))
             kernels = (prepared["raised"], prepared["lowered"])
-            return tuple(Term(k, whole, 1.0, m) for k, m in zip(kernels, masks, strict=True))
+            return tuple(Term(k, whole, 1.0, m) for k, m in zip(kernels, by_sign(x), strict=True))
         if below is None:
             return (Term(prepared["raised"], whole),)
         lowered = ops.cast(below, whole.dtype)

@@ -6,6 +6,7 @@ An `Affine` node is a linear node with a diagonal matrix; the same rules hold fo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,7 +16,7 @@ from keras import ops
 from lrpkeras import backend
 from lrpkeras.graph.nodes import Affine, Linear, Node
 from lrpkeras.rules.equal_shares import EqualShares
-from lrpkeras.rules.relevance import Relevance
+from lrpkeras.rules.relevance import Relevance, plus, times
 from lrpkeras.rules.rule import Array, Prepared, Rule, Vanishing
 
 Weighted = Linear | Affine
@@ -30,15 +31,16 @@ class Term:
     weight: float | Array = 1.0
     mask: Array | None = None
 
-    def shared(self, relevance: Relevance, z: Array) -> Array:
-        """Return `weight R / whole`, 0 where `whole` is 0.
 
-        From the ratio R / z by the bounded factor z / whole: where both are tiny, neither 1 / whole
-        nor a product with it can be represented.
-        """
-        if relevance.is_ratio:
-            return relevance.then(_shared_ratio, z, self.whole, self.weight).array
-        return relevance.then(_shared, self.whole, self.weight).array
+def shared(terms: tuple[Term, ...], relevance: Relevance, z: Array) -> tuple[Array, ...]:
+    """Return `weight R / whole` for each term, 0 where `whole` is 0.
+
+    From the ratio R / z by the bounded factor z / whole: where both are tiny, neither 1 / whole nor
+    a product with it can be represented.
+    """
+    if relevance.is_ratio:
+        return relevance.each(_shared_ratio, *((z, term.whole, term.weight) for term in terms))
+    return relevance.each(_shared, *((term.whole, term.weight) for term in terms))
 
 
 def _shared_ratio(ratio: Array, z: Array, whole: Array, weight: Array | float) -> Array:
@@ -80,6 +82,19 @@ def adjoint(node: Weighted, s: Array, kernel: Array, x: Array) -> Array:
     return backend.split_leading(back, s.shape[0])
 
 
+def by_sign(x: Array) -> tuple[Array, Array]:
+    """Return 1 where x > 0, and 1 where x < 0, and 0 elsewhere."""
+    return backend.inlined(_is_above, x), backend.inlined(_is_below, x)
+
+
+def _is_above(x: Array) -> Array:
+    return ops.cast(x > 0, x.dtype)
+
+
+def _is_below(x: Array) -> Array:
+    return ops.cast(x < 0, x.dtype)
+
+
 def inverse(z: Array) -> Array:
     """Return 1 / z, and 0 where z = 0."""
     return ops.divide_no_nan(ops.ones((), dtype=z.dtype), z)
@@ -111,6 +126,20 @@ def take_apart(node: Weighted, prepared: Prepared, inputs: tuple[Array, ...]) ->
     return Apart(plain if bias is None else plain + bias, plain, bias)
 
 
+def _summed(ratios: list[tuple[Array, Array | None]]) -> Relevance:
+    """Add up ratios, each times its mask."""
+    (first, mask), *others = ratios
+    total = Relevance(first, "ratio")
+    total = total if mask is None else total.then(times, mask)
+    for ratio, mask in others:
+        total = total.then(_plus_product, ratio, *(() if mask is None else (mask,)))
+    return total
+
+
+def _plus_product(array: Array, *factors: Array) -> Array:
+    return array + math.prod(factors[1:], start=factors[0])
+
+
 @dataclass(frozen=True)
 class ProductRule(Rule):
     """What the rules share whose messages are `x_i w_ij` times something: back comes R / x."""
@@ -118,16 +147,13 @@ class ProductRule(Rule):
     kinds: ClassVar[tuple[type[Node], ...]] = (Linear, Affine)
 
     def propagate(self, state: Linearized, relevance: Relevance) -> tuple[Relevance | None, ...]:
-        total = None
-        for term in state.terms:
-            shared = term.shared(relevance, state.z)
-            ratio = adjoint(state.node, shared, term.kernel, state.x)
-            ratio = ratio if term.mask is None else ratio * term.mask
-            total = ratio if total is None else total + ratio
+        terms, x = state.terms, state.x
+        parts = zip(terms, shared(terms, relevance, state.z), strict=True)
+        total = _summed([(adjoint(state.node, s, t.kernel, x), t.mask) for t, s in parts])
         if state.equal is None:
-            return (Relevance(total, "ratio"),)
+            return (total,)
         bias = relevance.absolute(state.z) * state.fractions()["bias"]
-        return (Relevance(total * state.x + state.equal.back(bias)),)
+        return (total.multiplied(x).then(plus, state.equal.back(bias)),)
 
     def vanishing(self, node: Weighted, output: Vanishing) -> Vanishing:
         return Vanishing(True, not node.facts.signed)

@@ -11,7 +11,7 @@ from lrpkeras import backend
 from lrpkeras.errors import RuleError
 from lrpkeras.graph.nodes import Extremum, Fork, Node, Product, Route, Sum
 from lrpkeras.rules.linear import inverse
-from lrpkeras.rules.relevance import Relevance
+from lrpkeras.rules.relevance import Relevance, times
 from lrpkeras.rules.rule import Array, Prepared, Rule, Vanishing
 
 
@@ -93,10 +93,14 @@ class SumShare(Rule):
         signs, so that it is the latter, and `|a| / |a - b| = a / (a - b)`.
         """
         delta = backend.constant(self.delta, dtype=z.dtype)
-        shares_of = _shares_of_two_from_ratio if relevance.is_ratio else _shares_of_two
-        shares = relevance.through(shares_of, terms[0], z, delta)
+        share_of = _share_of_first_from_ratio if relevance.is_ratio else _share_of_first
+        first = Relevance(relevance.then(share_of, terms[0], z, delta).array, "ratio")
+        shares = first, first.then(_share_of_second, terms[0], z, delta)
         pairs = zip(node.coefficients, shares, strict=True)
-        return tuple(Relevance(_times(c, share), "ratio") for c, share in pairs)
+        return tuple(
+            share if c == 1 else share.then(times, backend.constant(c, dtype=z.dtype))
+            for c, share in pairs
+        )
 
     def vanishing(self, node: Node, output: Vanishing) -> Vanishing:
         return Vanishing(True)
@@ -108,24 +112,29 @@ class SumShare(Rule):
         return {"zero sum": relevance * ops.cast(empty, z.dtype)}
 
 
-def _shares_of_two(array: Array, one: Array, z: Array, delta: Array) -> tuple[Array, Array]:
-    """Return what goes to either term of a sum z, as a ratio to the term."""
+def _share_of_first(array: Array, one: Array, z: Array, delta: Array) -> Array:
+    """Return what goes to the first term of a sum z, as a ratio to the term."""
     return _guarded(array * inverse(z), array, one, z, delta)
 
 
-def _shares_of_two_from_ratio(
-    ratio: Array, one: Array, z: Array, delta: Array
-) -> tuple[Array, Array]:
+def _share_of_first_from_ratio(ratio: Array, one: Array, z: Array, delta: Array) -> Array:
     return _guarded(ratio, ratio * z, one, z, delta)
 
 
-def _guarded(
-    ratio: Array, relevance: Array, one: Array, z: Array, delta: Array
-) -> tuple[Array, Array]:
+def _share_of_second(share: Array, one: Array, z: Array, delta: Array) -> Array:
+    """Return what goes to the second term: the same, with the other sign where they cancel."""
+    return backend.select(_cancel(2 * one - z, z, delta), -share, share)
+
+
+def _guarded(ratio: Array, relevance: Array, one: Array, z: Array, delta: Array) -> Array:
     difference = 2 * one - z
-    cancelled = ops.absolute(z) <= ops.absolute(delta * difference)
     by_size = ops.divide_no_nan(relevance, difference)
-    return backend.select(cancelled, by_size, ratio), backend.select(cancelled, -by_size, ratio)
+    return backend.select(_cancel(difference, z, delta), by_size, ratio)
+
+
+def _cancel(difference: Array, z: Array, delta: Array) -> Array:
+    """Whether two terms cancel, of the given difference and sum."""
+    return ops.absolute(z) <= ops.absolute(delta * difference)
 
 
 def _times(factor: float, array: Array) -> Array:

@@ -43,7 +43,8 @@ class Quotient(BiasRule):
         if self.bias != "ignore":
             return super().evaluate(node, prepared, inputs)
         apart = take_apart(node, prepared, inputs)
-        return apart.z, self._divided(node, prepared, inputs, apart.z, apart.plain)
+        z = node.held(apart.z)
+        return z, self._divided(node, prepared, inputs, z, apart.plain)
 
     def linearize(
         self, node: Weighted, prepared: Prepared, inputs: tuple[Array, ...], output: Array

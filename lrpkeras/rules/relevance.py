@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, islice
 from typing import Any, Literal
 
 import keras
@@ -92,10 +93,19 @@ class Relevance:
         steps = Steps((*self.steps.functions, function), (*self.steps.reads, tuple(numbers)))
         return replace(self, steps=steps, operands=tuple(held))
 
-    def through(self, function: Callable, *operands: Array) -> Any:
-        """Return what an elementwise function of several results makes of the array, at once."""
-        run = self.then(function, *operands)
-        return backend.fused(run.steps, run.source, *run.operands)
+    def each(self, function: Callable, *operands: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Return what an elementwise function makes of the array with each of some operands."""
+        if len(operands) == 1:
+            return (self.then(function, *operands[0]).array,)
+        widths = tuple(map(len, operands))
+        run = self.then(_Each(function, widths), *chain.from_iterable(operands))
+        made: tuple[Array, ...] = backend.fused(run.steps, run.source, *run.operands)
+        return made
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are steps that nobody has taken."""
+        return bool(self.steps.functions) and "array" not in self.__dict__
 
     @property
     def is_ratio(self) -> bool:
@@ -108,7 +118,7 @@ class Relevance:
 
     def multiplied(self, value: Array) -> Relevance:
         """Return relevance in the form "R", given the value `(batch, ...)`."""
-        return replace(self.then(_times, value), form="R") if self.is_ratio else self
+        return replace(self.then(times, value), form="R") if self.is_ratio else self
 
     def with_array(self, array: Array) -> Relevance:
         """Return an array in the same form and scale."""
@@ -134,11 +144,25 @@ class Relevance:
         return array * per_sample(ops.exp(change), array)
 
 
-def _times(array: Array, value: Array) -> Array:
+@dataclass(frozen=True)
+class _Each:
+    """A step of several results: a function of the array and so many operands for each."""
+
+    function: Callable
+    widths: tuple[int, ...]
+
+    def __call__(self, array: Array, *operands: Array) -> tuple[Array, ...]:
+        left = iter(operands)
+        return tuple(self.function(array, *islice(left, width)) for width in self.widths)
+
+
+def times(array: Array, value: Array) -> Array:
+    """A step that multiplies."""
     return array * value
 
 
-def _plus(array: Array, other: Array) -> Array:
+def plus(array: Array, other: Array) -> Array:
+    """A step that adds."""
     return array + other
 
 
@@ -207,9 +231,11 @@ def added(parts: list[Relevance], value: Array) -> Relevance:
     if scales:
         return _aligned(parts, scales, value)
     same = all(part.is_ratio for part in parts)
-    first, *others = parts if same else [part.multiplied(value) for part in parts]
+    parts = parts if same else [part.multiplied(value) for part in parts]
+    # What waits for steps first: it takes the sum along with them.
+    first, *others = sorted(parts, key=lambda part: not part.waits)
     for part in others:
-        first = first.then(_plus, part.array)
+        first = first.then(plus, part.array)
     return first
 
 

@@ -61,11 +61,12 @@ class Rule:
     def evaluate(
         self, node: OfKind, prepared: Prepared, inputs: tuple[Array, ...]
     ) -> tuple[Array, Any]:
-        """Return the node's output and, where a rule shares work between them, `linearize`'s state.
+        """Return the node's output, as it is held, and the state that `linearize` would return.
 
-        None leaves it to the way back: until then inputs and output alone are held in memory.
+        None leaves that to the way back: until then inputs and output alone are held in memory. It
+        is made here where a rule shares work between them.
         """
-        return node.compute(inputs, prepared), None
+        return node.held(node.compute(inputs, prepared)), None
 
     def linearize(
         self, node: OfKind, prepared: Prepared, inputs: tuple[Array, ...], output: Array

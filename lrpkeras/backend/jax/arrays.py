@@ -71,6 +71,16 @@ def as_array(variable: Variable) -> np.ndarray:
     return np.asarray(variable.value)
 
 
+def snapshot(value: Any) -> np.ndarray:
+    """Return what a variable, tensor or array holds now, copied: training gives memory away."""
+    return to_numpy(value)
+
+
+def in_memory_of(variable: Variable, array: np.ndarray) -> bool:
+    """Whether the value of a variable lies in a snapshot's memory: never, as these are copies."""
+    return False
+
+
 def nbytes(variable: Variable) -> int:
     """Return how much memory the value of a variable takes on one device."""
     return int(variable.value.nbytes)

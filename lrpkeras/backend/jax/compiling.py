@@ -91,6 +91,11 @@ def fused(function: Callable, *arrays: Any) -> Any:
     return function(*arrays)
 
 
+def inlined(function: Callable, *arrays: Any) -> Any:
+    """Return `function(*arrays)`: XLA computes again what it would be slower to write and read."""
+    return function(*arrays)
+
+
 def compile(
     function: Callable,
     signature: Any,

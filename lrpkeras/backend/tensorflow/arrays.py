@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context
+from tensorflow.python.framework.ops import EagerTensor
 from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 Tensor: TypeAlias = Any
@@ -97,7 +99,50 @@ def constant(array: Any, dtype: str | None = None) -> Tensor:
     """Return `array` as a tensor, of type `dtype` if one is given."""
     if tf.is_tensor(array):
         return array if dtype is None else tf.cast(array, dtype)
+    if tf.executing_eagerly() and is_snapshot(array) and dtype in (None, array.dtype):
+        # `tf.constant` copies, lest somebody write to the array: nobody does.
+        return EagerTensor(array, context.context().device_name, None)
     return tf.constant(array, dtype)
+
+
+def snapshot(value: Any) -> np.ndarray:
+    """Return what a variable, tensor or array holds now, which later assignments do not change.
+
+    Of variables and tensors it is read-only, and on a CPU in their memory: while that is read by
+    others, TensorFlow assigns other memory to a variable instead of writing to it. (Whoever handed
+    memory of their own to a variable, by DLPack, can write to both.)
+    """
+    if isinstance(value, keras.Variable):
+        value = value.value
+    if not tf.is_tensor(value):
+        return value if is_snapshot(value) else np.array(value)
+    array = _memory_of(value)
+    # After sparse updates a variable is copied whenever it is read.
+    lent = not isinstance(value, tf.Variable) or np.may_share_memory(array, _memory_of(value))
+    return array if lent else array.copy()
+
+
+def _memory_of(value: Tensor) -> np.ndarray:
+    """Return what a variable or tensor holds, read-only; a copy where NumPy has no buffers of it.
+
+    There are none of bfloat16 or strings.
+    """
+    tensor = tf.convert_to_tensor(value)
+    native = np.dtype(tensor.dtype.as_numpy_dtype).kind in "biufc"
+    return np.asarray(memoryview(tensor)) if native else tensor.numpy()
+
+
+def is_snapshot(array: Any) -> bool:
+    """Whether an array lies in memory of a tensor, to which TensorFlow does not write."""
+    while isinstance(array, np.ndarray) and not array.flags.writeable:
+        array = array.base
+    return isinstance(array, memoryview) and array.readonly
+
+
+def in_memory_of(variable: Tensor, array: np.ndarray) -> bool:
+    """Whether the value of a variable takes no memory, since it lies in that of a snapshot."""
+    same = variable.dtype == array.dtype and is_snapshot(array)
+    return same and np.may_share_memory(as_array(variable), array)
 
 
 def to_numpy(tensor: Any) -> np.ndarray:

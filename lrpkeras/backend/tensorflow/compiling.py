@@ -6,9 +6,9 @@ import math
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from typing import Any, Literal
 
 import keras
@@ -31,10 +31,15 @@ MOST_LARGER_SIZES = 4
 
 @dataclass
 class _Tracing:
-    """A trace for a CPU: whether large elementwise runs become islands, and how many there are."""
+    """A trace for a CPU: whether large elementwise runs become islands, and how many there are.
+
+    Islands that read what is in `inlined`, by its id, compute it for themselves: the array, the
+    function that it comes from, and what that reads.
+    """
 
     fuses: bool
     runs: int = 0
+    inlined: dict[int, tuple[Tensor, Callable, tuple[Tensor, ...]]] = field(default_factory=dict)
 
 
 _tracing: ContextVar[_Tracing | None] = ContextVar("_tracing", default=None)
@@ -172,10 +177,65 @@ def fused(function: Callable, *arrays: Any) -> Any:
         A function of a module, of arrays alone: it is compiled once for each kind of array.
     """
     tracing = _tracing.get()
-    if tracing is None or max(map(_entries, arrays)) < LARGE:
+    if tracing is None or max(map(_entries, arrays)) < LARGE or not compiles_alone():
         return function(*arrays)
+    made = [tracing.inlined.get(id(array)) for array in arrays]
+    if not any(made):
+        return _island(function)(*arrays)
+    inner = tuple(None if one is None else (one[1], len(one[2])) for one in made)
+    read = [(array,) if one is None else one[2] for array, one in zip(arrays, made, strict=True)]
+    return _island(_Inlining(function, inner))(*chain.from_iterable(read))
+
+
+def inlined(function: Callable, *arrays: Tensor) -> Tensor:
+    """Return `function(*arrays)`, of an elementwise function, which other such compute again.
+
+    That is faster where each of the few that read it reads `arrays` in place of an array that would
+    have to be written first. Where nothing else reads it, it is not made at all.
+    """
+    array = fused(function, *arrays)
+    tracing = _tracing.get()
+    if tracing is not None:
+        tracing.inlined[id(array)] = array, function, arrays
+    return array
+
+
+def compiles_alone() -> bool:
+    """Whether what is being traced may hold a function that XLA compiles alone; ask for each."""
+    tracing = _tracing.get()
+    if tracing is None:
+        return False
     tracing.runs += 1
-    return _island(function)(*arrays) if tracing.fuses else function(*arrays)
+    return tracing.fuses
+
+
+def alone(function: Callable, *arrays: Tensor) -> Tensor:
+    """Return `function(*arrays)`, compiled alone by XLA: where `compiles_alone` says that it may.
+
+    Parameters
+    ----------
+    function
+        A function of a module, or an object that equals others that do the same.
+    """
+    return _island(function)(*arrays)
+
+
+@dataclass(frozen=True)
+class _Inlining:
+    """A function of arrays some of which are made of others first: by what, and of how many."""
+
+    function: Callable
+    inner: tuple[tuple[Callable, int] | None, ...]
+
+    def __call__(self, *arrays: Tensor) -> Any:
+        left, read = iter(arrays), []
+        for made in self.inner:
+            if made is None:
+                read.append(next(left))
+            else:
+                function, count = made
+                read.append(function(*islice(left, count)))
+        return self.function(*read)
 
 
 @cache

@@ -19,6 +19,7 @@ from functools import cache
 
 import tensorflow as tf
 
+from lrpkeras.backend.tensorflow import winograd
 from lrpkeras.backend.tensorflow.arrays import (
     Sizes,
     Tensor,
@@ -140,6 +141,8 @@ def _convolve_adjoint(
 
 
 def _conv2d(x: Tensor, kernel: Tensor, geometry: Geometry) -> Tensor:
+    if kernel.shape[-2] == x.shape[-1] and _by_tiles(x, kernel, geometry):
+        return winograd.convolve(x, kernel, geometry)
     padding, explicit = geometry.native(spatial_of(x))
     return tf.raw_ops.Conv2D(
         input=x,
@@ -151,6 +154,11 @@ def _conv2d(x: Tensor, kernel: Tensor, geometry: Geometry) -> Tensor:
     )
 
 
+def _by_tiles(x: Tensor, kernel: Tensor, geometry: Geometry) -> bool:
+    """Whether to convolve by tiles: without oneDNN, matrix products are slower, too."""
+    return convolves_with_onednn() and winograd.pays(x, kernel, geometry)
+
+
 def _conv2d_adjoint(
     s: Tensor, kernel: Tensor, spatial: Sizes, geometry: Geometry, groups: int
 ) -> Tensor:
@@ -159,6 +167,8 @@ def _conv2d_adjoint(
         return _conv2d_adjoint_by_group(s, kernel, spatial, geometry, groups)
     if groups > 1 or not geometry.is_dense:
         return _conv2d_flipped(s, kernel, spatial, geometry, groups)
+    if _by_tiles(s, kernel, geometry):
+        return winograd.convolve_adjoint(s, kernel, geometry)
     padding, explicit = geometry.native(spatial)
     sizes = (size_of(s, 0), *spatial, kernel.shape[-2])
     x = tf.raw_ops.Conv2DBackpropInput(

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 from tensorflow.python.eager.execute import quick_execute
 
+from lrpkeras import backend
 from lrpkeras.graph.draft import Refusal, UnknownSize
 from lrpkeras.graph.tensorflow_reader.flat import Flat
 
@@ -119,7 +120,7 @@ class Constants:
     def _run(self, op: Any, batch: int) -> list[Any]:
         if op.type == "Placeholder":
             value = self.flat.value(op.name)
-            return [self.flat.shared.setdefault(f"array {id(value)}", value.numpy())]
+            return [self.flat.shared.setdefault(f"array {id(value)}", backend.snapshot(value))]
         if op.type in ("VariableV2", "Variable"):
             raise Refusal(
                 "it reads a variable of TensorFlow 1",
@@ -133,7 +134,9 @@ class Constants:
             raise Refusal("it draws random numbers", "explain the model without them")
         given = [self.at(x, batch) for x in op.inputs]
         pairs = zip(given, op.inputs, strict=True)
-        return execute(op, [tf.cast(x, wide(y.dtype)) for x, y in pairs])
+        computed = execute(op, [tf.cast(x, wide(y.dtype)) for x, y in pairs])
+        # Copies: only what the function holds itself is read in place.
+        return [backend.to_numpy(value) for value in computed]
 
 
 def _reached(flat: Flat) -> set[str]:
