@@ -44,8 +44,8 @@ def _ratio(found: Results, model: str, what: str) -> str:
 
 def _work(found: Results, what: str) -> str:
     cells = [found.get("work", model) for model in targets.MODELS]
-    counts = [c["counted"][what] / c["forward"] for c in cells if c and what in c["counted"]]
-    return ", ".join(f"{count:.2f}" for count in counts)
+    found_in = [cell for cell in cells if cell and what in cell["counted"]]
+    return ", ".join(sections.count(cell, what, digits=2) for cell in found_in)
 
 
 def printed(found: Results, model: str, batch: int) -> str:

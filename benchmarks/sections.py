@@ -94,7 +94,7 @@ def work(found: Results) -> str:
         [
             model,
             f"{cell['forward'] / 1e9:.3f}",
-            *(_count(cell, preset) for preset in presets),
+            *(count(cell, preset) for preset in presets),
             "yes" if cell["counted"] == cell["expected"] else "**no**",
         ]
         for (model,), cell in cells.items()
@@ -102,9 +102,13 @@ def work(found: Results) -> str:
     return WORK + markdown(heads, rows)
 
 
-def _count(cell: Cell, preset: str) -> str:
-    counted = cell["counted"].get(preset)
-    return "" if counted is None else f"{counted / cell['forward']:.3f}"
+def count(cell: Cell, preset: str, digits: int = 3) -> str:
+    """Return multiply-adds in forward passes, and in brackets those that tiles leave."""
+    counted, tiled = (cell.get(kind, {}).get(preset) for kind in ("counted", "tiled"))
+    if counted is None:
+        return ""
+    beside = "" if tiled in (None, counted) else f" ({tiled / cell['forward']:.{digits}f})"
+    return f"{counted / cell['forward']:.{digits}f}{beside}"
 
 
 WORK = """\
@@ -112,7 +116,8 @@ WORK = """\
 
 Of convolutions and matrix products for one image, counted in the traced graph, in forward passes of
 the network. "As the table says": equal, to the last one, to what the design's table gives for every
-layer's rule, the sign of its inputs, and whether a ReLU closes behind it (`work.py`).
+layer's rule, the sign of its inputs, and whether a ReLU closes behind it (`work.py`). In brackets:
+what is left, in a batch of 4, where large convolutions go by tiles (`winograd.py`).
 
 """
 
