@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from linear_layers import randomized
-from memory import measured, resident_mb
+from memory import allocated_mb, counted
 
 import lrpkeras
 from lrpkeras import backend, presets, rules
@@ -104,7 +104,7 @@ def test_a_saved_function_is_not_held_beside_the_analyzer(big_copies):
     assert analyzer._program.nbytes == (0, 0, own)
 
 
-@measured
+@counted
 @not_pooled
 def test_an_analyzer_takes_as_much_memory_as_it_says():
     """Kernels of 67 MB, the model's own among them: the rest of an analyzer is a few MB."""
@@ -112,29 +112,29 @@ def test_an_analyzer_takes_as_much_memory_as_it_says():
     model = keras.Model(x, layers.Dense(4096, use_bias=False)(x))
     size = 4096 * 4096 * 4
     for preset, made in (("epsilon", 0), ("z_plus", 2)):
-        before = resident_mb()
+        before = allocated_mb()
         analyzer = lrpkeras.Analyzer(model, preset, verify=False)
-        taken = resident_mb() - before
+        taken = allocated_mb() - before
         assert analyzer._program.nbytes == (0, made * size, size)
         assert abs(taken - 64 * made) < 32
         del analyzer
 
 
-@measured
+@counted
 @not_pooled
 def test_memory_of_the_model_is_the_analyzer_s_once_the_model_is_trained():
     """The model takes other memory then, and `refresh` reads that in place again."""
     x = keras.Input((4096,))
     model = keras.Model(x, layers.Dense(4096, use_bias=False)(x))
     analyzer = lrpkeras.Analyzer(model, "epsilon", verify=False)
-    before = resident_mb()
+    before = allocated_mb()
     kernel = model.layers[-1].kernel
     kernel.assign(kernel + 1)
-    assert abs(resident_mb() - before - 64) < 32
+    assert abs(allocated_mb() - before - 64) < 32
     analyzer.refresh()
     # TensorFlow lets go of an array when it takes the next.
     keras.ops.convert_to_tensor(np.ones(1))
-    assert abs(resident_mb() - before) < 32
+    assert abs(allocated_mb() - before) < 32
 
 
 @pytest.mark.parametrize("preset", ["epsilon", "epsilon_plus_flat", "alpha2_beta1", "relative"])
