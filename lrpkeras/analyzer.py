@@ -220,6 +220,31 @@ class Analyzer:
         check_finite(relevance)
         return self._intake.pack(x, relevance)
 
+    def logits(self, x: Any) -> Array:
+        """Return the output that is explained, without its final softmax or sigmoid.
+
+        Parameters
+        ----------
+        x
+            As for `__call__`.
+
+        Returns
+        -------
+        A tensor, `(batch, classes)` for a classifier: the forward pass alone, compiled.
+
+        Raises
+        ------
+        InputError
+            If `x` does not fit.
+        """
+        inputs = self._explainer.converted(self._checked(x))
+        return self._explainer.function("output")(inputs)
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Shape of `logits`, with None for the batch and what else is free."""
+        return self._explainer.output_shape
+
     def explain(
         self,
         x: Any,
