@@ -1,0 +1,60 @@
+"""How much of the explained value arrives at the inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lrpkeras.errors import InputError
+from lrpkeras.evaluate import subject
+from lrpkeras.evaluate.result import Measure
+
+
+def conservation(
+    explainer: Any,
+    x: Any,
+    target: Any = None,
+    *,
+    model: Any = None,
+    batch_size: int = 32,
+    verbose: str | int = "auto",
+) -> Measure:
+    """Return the sum of relevance over the logit that is explained: 1 where all of it arrives.
+
+    `Analyzer.check` says where the rest goes.
+
+    Parameters
+    ----------
+    explainer, x, target, model, batch_size, verbose
+        As for `pixel_flipping`.
+
+    Returns
+    -------
+    Shares; below 0 where the sum has the other sign. Rules that do not conserve (`Relative`,
+    gradients) have other values than 1 by design.
+
+    Raises
+    ------
+    InputError
+        If a logit is zero, of which there are no shares, or the analyzer starts from another value
+        (`initial=`), or the arguments do not fit together.
+    """
+    options = getattr(explainer, "options", None)
+    if options is not None and options.initial != "logit":
+        raise InputError(
+            f"Relevance starts from initial={options.initial!r} here, not from the logit: build "
+            "the analyzer with initial='logit'."
+        )
+    about = subject.subject(explainer, x, target, model, batch_size=batch_size)
+    assert about.judge is not None
+    rows = []
+    for batch in about.batches(batch_size, verbose):
+        values = subject.logits(about.judge, batch.x, len(batch.x)).astype(float)
+        logits = subject.scores(about.judge, values, batch.target, "logit")
+        if not logits.all():
+            zero = batch.start + np.flatnonzero(logits == 0)
+            raise InputError(f"The logits of samples {zero.tolist()} are 0: explain other classes.")
+        total = batch.relevance.reshape(len(logits), -1).sum(axis=1, dtype=float)
+        rows.append(total / logits)
+    return Measure("sum of relevance / logit", np.concatenate(rows))

@@ -1,0 +1,155 @@
+"""Whether maps know the model: how they change as its layers are randomized, from the top."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from lrpkeras import batching
+from lrpkeras.analyzer import Analyzer
+from lrpkeras.errors import InputError
+from lrpkeras.evaluate import ranking, subject
+from lrpkeras.evaluate.lots import For
+from lrpkeras.evaluate.result import Curve
+from lrpkeras.evaluate.similarity import Similarity, named
+from lrpkeras.plot import Drawn
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Randomization(Curve):
+    """Similarity to the map of the trained model, over the number of layers randomized.
+
+    Attributes
+    ----------
+    layers
+        The layers' names, the top one first. At position k the first k of them are random, or,
+        without cascade, the k-th alone; at 0 none is.
+    """
+
+    layers: tuple[str, ...] = ()
+
+    def plot(self, axes: Any = None, label: str | None = None) -> Drawn:
+        """Draw the mean with its interval, by layer."""
+        drawn = super().plot(axes, label)
+        drawn.axes.set_xticks(self.at, ("trained", *self.layers), rotation=90, fontsize=6)
+        return drawn
+
+
+def randomization(
+    analyzer: Analyzer,
+    x: Any,
+    target: Any = None,
+    *,
+    similarity: Similarity = "rank",
+    cascade: bool = True,
+    batch_size: int = 32,
+    seed: int = 0,
+    verbose: str | int = "auto",
+) -> Randomization:
+    """Randomize the model's layers from the top, and compare each map with the trained model's.
+
+    Maps that stay alike do not show what the model has learned. A layer is randomized by shuffling
+    each of its weights, which keeps their distribution and so the size of activations. The model
+    has its weights, and the analyzer its maps, back in the end, also after an error; others must
+    not use either meanwhile.
+
+    Parameters
+    ----------
+    analyzer
+        An `Analyzer` of a Keras model.
+    x, target, batch_size, verbose
+        As for `pixel_flipping`. The class that is explained stays that of the trained model.
+    similarity
+        "rank", "absolute_rank" (Spearman's correlation of maps, or of their absolute values),
+        "ssim", all with channels summed, or a function of two maps to a number. The named ones need
+        the extra `evaluate`.
+    cascade
+        Whether layers stay random as further ones become so.
+    seed
+        Of the shuffling.
+
+    Returns
+    -------
+    A curve of similarities, 1 where no layer is random.
+
+    Raises
+    ------
+    InputError, TargetError
+        If there is no Keras model to randomize, or the arguments do not fit together.
+
+    References
+    ----------
+    Adebayo et al. 2018, Sanity checks for saliency maps.
+    """
+    if not isinstance(analyzer, Analyzer) or not isinstance(analyzer.model, keras.Model):
+        raise InputError("randomization changes the weights of an Analyzer's Keras model.")
+    about = subject.subject(analyzer, x, target, batch_size=batch_size)
+    compare, layers = named(similarity), _layers(analyzer.model)
+    trained = _maps(about, batch_size)
+    rows = [np.array([compare(one, one) for one in trained])]
+    bar = batching.progress(len(layers), verbose)
+    with _restored(analyzer):
+        weights = [layer.get_weights() for layer in layers]
+        for number, layer in enumerate(layers):
+            _shuffle(layer, seed, number)
+            analyzer.refresh()
+            pairs = zip(trained, _maps(about, batch_size), strict=True)
+            rows.append(np.array([compare(one, other) for one, other in pairs]))
+            if not cascade:
+                layer.set_weights(weights[number])
+            if bar is not None:
+                bar.add(1)
+    return _result(np.stack(rows, axis=1), layers)
+
+
+def _result(values: np.ndarray, layers: list[keras.Layer]) -> Randomization:
+    return Randomization(
+        "similarity",
+        np.arange(len(layers) + 1.0),
+        values,
+        "layers randomized, from the top",
+        layers=tuple(layer.name for layer in layers),
+    )
+
+
+def _maps(about: subject.Subject, batch_size: int) -> list[np.ndarray]:
+    return [
+        one
+        for batch in about.batches(batch_size)
+        for one in ranking.of_pixels(batch.relevance, batch.x)
+    ]
+
+
+def _layers(model: keras.Model) -> list[keras.Layer]:
+    """Return the layers that have weights of their own, from the top."""
+    flat = model._flatten_layers(include_self=False, recursive=True)
+    own = [layer for layer in flat if layer._trainable_variables or layer._non_trainable_variables]
+    if not own:
+        raise InputError("The model has no weights to randomize.")
+    return own[::-1]
+
+
+@contextmanager
+def _restored(analyzer: Analyzer) -> Iterator[None]:
+    """Give the model its weights back, and the analyzer its maps."""
+    model = analyzer.model
+    weights = model.get_weights()
+    try:
+        yield
+    finally:
+        model.set_weights(weights)
+        analyzer.refresh()
+
+
+def _shuffle(layer: keras.Layer, seed: int, number: int) -> None:
+    generator = np.random.default_rng([seed, For.WEIGHTS, number])
+    shuffled = [
+        generator.permutation(weight.reshape(-1)).reshape(weight.shape)
+        for weight in layer.get_weights()
+    ]
+    layer.set_weights(shuffled)

@@ -1,0 +1,181 @@
+"""What a measure returns: numbers for each sample, their mean, and how sure the mean is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lrpkeras.errors import InputError
+from lrpkeras.evaluate.chart import chart, drawn_curve
+from lrpkeras.plot import Drawn
+
+CONFIDENCE = 0.95
+DRAWS = 2000
+SEED = 0
+
+
+def bootstrap(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[Any, Any]:
+    """Return the percentile bootstrap interval of the mean over samples [Efron 1979].
+
+    Parameters
+    ----------
+    values
+        `(samples, ...)`; samples are drawn anew, with replacement, 2,000 times, always the same.
+    confidence
+        The share of draws inside, in (0, 1).
+
+    Returns
+    -------
+    Lower and upper ends, `(...)`. NaN for a single sample, which says nothing about others.
+    """
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence is a share between 0 and 1, not {confidence!r}.")
+    count = len(values)
+    if count < 2:
+        nothing = np.full(values.shape[1:], np.nan)[()]
+        return nothing, nothing
+    drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), size=DRAWS)
+    means = np.tensordot(drawn / count, values, axes=1)
+    tail = (1 - confidence) / 2
+    return np.quantile(means, tail, axis=0), np.quantile(means, 1 - tail, axis=0)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Measure:
+    """One number for each sample.
+
+    Attributes
+    ----------
+    name
+        What is measured.
+    values
+        `(samples,)`.
+    chance
+        What a map without knowledge gets, `(samples,)`; None where that is not known.
+    """
+
+    name: str
+    values: np.ndarray
+    chance: np.ndarray | None = None
+
+    @property
+    def mean(self) -> float:
+        """The mean over samples."""
+        return float(self.values.mean())
+
+    def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
+        """Return the bootstrap interval of the mean; NaN for a single sample."""
+        low, high = bootstrap(self.values, confidence)
+        return float(low), float(high)
+
+    def minus(self, other: Measure) -> Measure:
+        """Return the differences, sample by sample: an interval without 0 tells the two apart.
+
+        Raises
+        ------
+        InputError
+            If the other one has not as many samples. That they are the same, in the same order,
+            is the caller's to see to.
+        """
+        if self.values.shape != other.values.shape:
+            raise InputError(
+                f"{self.name} has {len(self.values)} samples, {other.name} {len(other.values)}: "
+                "differences are taken sample by sample."
+            )
+        return Measure(f"{self.name} - {other.name}", self.values - other.values)
+
+    def plot(self, axes: Any = None) -> Drawn:
+        """Draw a histogram of the samples with the mean, its interval and chance."""
+        figure, panel = chart(axes)
+        panel.hist(self.values, bins=min(30, max(5, len(self.values) // 3)), color="tab:blue")
+        panel.axvline(self.mean, color="black", label=f"mean {self.mean:.3g}")
+        low, high = self.interval()
+        if np.isfinite(low):
+            panel.axvspan(low, high, color="black", alpha=0.2, label="95 % interval of the mean")
+        if self.chance is not None:
+            panel.axvline(float(self.chance.mean()), color="tab:red", ls=":", label="chance")
+        panel.set(xlabel=self.name, ylabel="samples")
+        panel.legend()
+        return Drawn(figure, panel)
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {_summed_up(self)}"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Curve:
+    """For each sample, a number at each of several positions.
+
+    Attributes
+    ----------
+    name
+        What is measured.
+    at
+        The positions, `(steps,)`, rising.
+    values
+        `(samples, steps)`.
+    along
+        What the positions are.
+    chance
+        What a map without knowledge gets, `(samples,)`; None where that is not known.
+    """
+
+    name: str
+    at: np.ndarray
+    values: np.ndarray
+    along: str
+    chance: np.ndarray | None = None
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The mean over samples, `(steps,)`."""
+        return np.asarray(self.values.mean(axis=0))
+
+    def interval(self, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends of the bootstrap intervals of the mean, `(steps,)` each."""
+        return bootstrap(self.values, confidence)
+
+    @property
+    def area(self) -> Measure:
+        """The area under each sample's curve over its width: its mean height."""
+        between = (self.values[:, 1:] + self.values[:, :-1]) / 2  # trapezoids
+        heights = between @ np.diff(self.at) / (self.at[-1] - self.at[0])
+        return Measure(f"area under {self.name}", heights, self.chance)
+
+    def value_at(self, position: float) -> Measure:
+        """Return the numbers at one of the positions.
+
+        Raises
+        ------
+        InputError
+            If there is no such position: nothing is interpolated.
+        """
+        found = np.flatnonzero(np.isclose(self.at, position))
+        if not len(found):
+            raise InputError(f"{self.name} was taken at {self.at.tolist()}, not at {position!r}.")
+        name = f"{self.name} at {self.at[found[0]]:g}"
+        return Measure(name, self.values[:, found[0]].astype(float), self.chance)
+
+    def plot(self, axes: Any = None, label: str | None = None) -> Drawn:
+        """Draw the mean with its interval; onto given axes, to compare with others."""
+        figure, panel = chart(axes)
+        drawn_curve(panel, self.at, self.mean, self.interval(), label or self.name)
+        if self.chance is not None and axes is None:
+            panel.axhline(float(self.chance.mean()), color="black", ls=":", label="chance")
+        panel.set(xlabel=self.along, ylabel=self.name)
+        panel.legend()
+        return Drawn(figure, panel)
+
+    def __repr__(self) -> str:
+        return f"{self.name} over {self.along}, area {_summed_up(self.area)}"
+
+
+def _summed_up(measure: Measure) -> str:
+    low, high = measure.interval()
+    chance = "" if measure.chance is None else f", chance {measure.chance.mean():.4g}"
+    return (
+        f"{measure.mean:.4g} (95 % interval {low:.4g} to {high:.4g}, "
+        f"{len(measure.values)} samples{chance})"
+    )
