@@ -15,6 +15,7 @@ HEADINGS = {
     "compiled": "XLA",
     "fresh": "The first call, and memory",
     "growth": "Growth",
+    "measures": "Measures",
     "slow": "Slow peers",
 }
 
@@ -86,3 +87,8 @@ def fresh_line(model: str, what: str, cell: Cell) -> str:
 def growth_lines(found: Results) -> list[str]:
     """Return the terminal's lines on growth."""
     return sections.growth(found).splitlines()[2:]
+
+
+def measure_lines(found: Results) -> list[str]:
+    """Return the terminal's lines on measures of maps."""
+    return sections.measured(found).splitlines()[2:]

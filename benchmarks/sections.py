@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks import cards, fresh, spread, targets, ways
+from benchmarks import cards, fresh, measures, spread, targets, ways
 from benchmarks.results import Cell, Results
 from benchmarks.tables import markdown, mebibytes, milliseconds, quartiles
+from lrpkeras import evaluate
 
 NOTHING = "Not measured yet."
 
@@ -230,6 +231,31 @@ def _each(by: str, number: str, seconds: list[float]) -> float:
     return spread.spread(seconds).median / times
 
 
+def measured(found: Results) -> str:
+    """Show how many samples a second the measures take, and what they add to the model's runs."""
+    parts = []
+    for (model,), cell in found.of("measures").items():
+        rows = [
+            (
+                f"`{name}`" if hasattr(evaluate, name) else name,
+                f"{forward}",
+                f"{explained}",
+                f"{cell['batch'] / spread.spread(cell['seconds'][name]).median:.3g}",
+                quartiles(spread.spread(measures.overhead(cell, name))),
+            )
+            for name, (forward, explained) in measures.WORK.items()
+        ]
+        heads = (
+            f"{model}, {cell['preset']}, batch {cell['batch']}",
+            "forward passes a sample",
+            "explanations a sample",
+            "samples a second",
+            "time over that of these runs",
+        )
+        parts.append(markdown(heads, rows))
+    return "\n\n".join(["## Measures of maps", *(parts or [NOTHING])])
+
+
 def where(found: Results) -> str:
     """Show the machine, the versions, the dates and the commands."""
     return "\n\n".join(["## Where and how", *(_run(*item) for item in found.runs.items())])
@@ -261,6 +287,7 @@ SECTIONS: tuple[Callable[[Results], str], ...] = (
     xla,
     memory,
     growth,
+    measured,
     cards.section,
     where,
 )

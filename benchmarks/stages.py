@@ -16,6 +16,7 @@ from benchmarks import (
     fresh,
     growth,
     machine,
+    measures,
     networks,
     report,
     times,
@@ -147,6 +148,17 @@ def _growth(options: Options, found: Results) -> None:
     print("\n".join(report.growth_lines(found)), flush=True)
 
 
+def _measures(options: Options, found: Results) -> None:
+    name = next((name for name in networks.OF_ANY_SIZE if name in options.models), None)
+    if name is None:
+        return
+    batch = max(options.batch)
+    cell = measures.measure(networks.build(name), "epsilon_plus_flat", batch, options.rounds[0])
+    found.put("measures", name, **cell)
+    print("\n".join(report.measure_lines(found)), flush=True)
+    _forget()
+
+
 def _slow_builds(options: Options, found: Results) -> None:
     """Build what takes a peer minutes; part of all only if asked for."""
     pythons = {"innvestigate": options.innvestigate_python}
@@ -174,5 +186,6 @@ STAGES: dict[str, Callable[[Options, Results], None]] = {
     "compiled": _compiled,
     "fresh": _fresh,
     "growth": _growth,
+    "measures": _measures,
     "slow": _slow_builds,
 }

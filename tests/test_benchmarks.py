@@ -10,6 +10,7 @@ from benchmarks import (
     cards,
     gpu,
     machine,
+    measures,
     networks,
     on_card,
     report,
@@ -23,6 +24,7 @@ from benchmarks import (
     work,
 )
 from benchmarks.peers import client
+from lrpkeras import evaluate
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["--quick", "--torch-python", "absent", "--innvestigate-python", "absent"]
@@ -390,3 +392,34 @@ def test_the_largest_batch_is_found_by_doubling():
     assert tried == [8, 16, 32, 64, 128]
     assert on_card.largest(lambda n: False, 8, 4096) is None
     assert on_card.largest(lambda n: True, 8, 20) == 16
+
+
+def test_measures_are_timed_beside_the_runs_that_they_must_make(quick):
+    cells = results.load(quick / "results.json").of("measures")
+    assert list(cells) == [("tiny-resnet",)]
+    for cell in cells.values():
+        assert set(cell["seconds"]) == set(measures.WORK)
+        assert all(min(row) > 0 for row in cell["seconds"].values())
+        assert measures.overhead(cell, measures.FORWARD) == [1, 1, 1]
+    assert "`pixel_flipping`" in (quick / "RESULTS.md").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in measures.WORK if hasattr(evaluate, name)])
+def test_the_runs_that_a_measure_must_make_are_those_that_it_makes(name):
+    """Counted as calls of the model for one batch, of which each sample is one."""
+    analyzer = ways.analyzer(networks.build("tiny-resnet"), "epsilon", verify=False)
+    counts, original = {"logits": 0, "explained": 0}, analyzer._explainer.run
+    logits = analyzer.logits
+
+    def counted_logits(x):
+        counts["logits"] += 1
+        return logits(x)
+
+    def counted_run(*arguments, **settings):
+        counts["explained"] += 1
+        return original(*arguments, **settings)
+
+    analyzer.logits, analyzer._explainer.run = counted_logits, counted_run
+    images = ways.images(analyzer.model, 2)
+    measures.run(analyzer, images, name)
+    assert (counts["logits"], counts["explained"]) == measures.WORK[name]

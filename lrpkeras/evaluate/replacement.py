@@ -54,7 +54,7 @@ class Filling:
             return (self.low + (self.high - self.low) * lots).astype(x.dtype)
         if kind == "blur":
             return _blurred(x)
-        values = {"zero": 0.0, "mean": self.mean}.get(kind, self.kind)
+        values = {"zero": 0.0, "mean": self.mean}.get(kind or "", self.kind)
         return _fitting(values(x) if callable(values) else values, x)
 
 
