@@ -7,13 +7,18 @@ import keras
 import numpy as np
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+
+
+def code_of(page):
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
+    return "\n".join(blocks)
 
 
 @pytest.mark.slow
 def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), flags=re.DOTALL)
-    code = "\n".join(blocks)
+    code = code_of(README)
     assert 'weights="imagenet"' in code
     assert "cat.jpg" in code
     monkeypatch.chdir(tmp_path)
@@ -23,3 +28,12 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     exec(compile(code.replace('"imagenet"', "None"), str(README), "exec"), names)
     assert names["analyzer"](names["images"]).shape == (1, 224, 224, 3)
     assert "closes" in capsys.readouterr().out
+
+
+def test_the_code_of_the_page_on_measures_tells_two_presets_apart(capsys):
+    """Relevance of both signs, that of epsilon, misses the object more often."""
+    names = {}
+    exec(code_of(ROOT / "docs" / "evaluation.md"), names)
+    low, _ = names["one"].minus(names["other"]).interval()
+    assert low > 0
+    assert "60 samples" in capsys.readouterr().out

@@ -1,0 +1,1 @@
+"""The papers' experiments, run again: one script each, `python -m experiments.NAME --help`."""

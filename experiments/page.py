@@ -1,0 +1,67 @@
+"""Write docs/experiments.md from the results of all experiments: `python -m experiments.page`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from experiments.options import RESULTS
+
+PAGE = Path(__file__).parents[1] / "docs" / "experiments.md"
+ORDER = ("guillemot2020", "binder2016", "hui2019", "nyiri2024", "gonzalez2020", "defaults")
+OPENING = """# The papers' experiments, run again
+
+Five papers are the foundation of lrpkeras. Their experiments are scripts here, `experiments/`, and this page
+is what came out, whichever way. Networks whose sizes the papers give only in figures are chosen, and
+described in the scripts; all intervals are 95 % bootstrap intervals over images.
+
+Every table is printed again by the command above it; trained networks are kept in `~/.cache/lrpkeras`.
+`python -m experiments.page` writes this page from `experiments/results/*.json`."""
+
+
+def main() -> None:
+    """Write the page."""
+    found = [
+        json.loads((RESULTS / f"{name}.json").read_text())
+        for name in ORDER
+        if (RESULTS / f"{name}.json").is_file()
+    ]
+    parts = [OPENING, _summary(found), *map(_section, found)]
+    PAGE.write_text("\n\n".join(parts) + "\n")
+
+
+def _summary(found: list[dict]) -> str:
+    rows = [
+        [f"{result['title']}, {claim['where']}", claim["says"], f"**{claim['verdict']}**"]
+        for result in found
+        for claim in result["claims"]
+    ]
+    return "## All claims\n\n" + markdown(["paper", "says", "here"], rows)
+
+
+def _section(result: dict) -> str:
+    settings = "; ".join(f"{name}: {value}" for name, value in result["settings"].items())
+    parts = [
+        f"## {result['title']}",
+        f"`{result['command']}`, {result['date']}, {result['versions']}. {settings}.",
+    ]
+    rows = [[c["where"], c["says"], f"**{c['verdict']}**", c["measured"]] for c in result["claims"]]
+    parts.append(markdown(["where", "the paper says", "verdict", "we measured"], rows))
+    parts += [f"### {t['title']}\n\n{markdown(t['heads'], t['rows'])}" for t in result["tables"]]
+    parts += [
+        f"![{caption}](../experiments/results/{file})\n\n*{caption}*"
+        for file, caption in result["figures"].items()
+    ]
+    return "\n\n".join(parts)
+
+
+def markdown(heads: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines
+    )
+
+
+if __name__ == "__main__":
+    main()
