@@ -1,6 +1,6 @@
 """Layer-wise Relevance Propagation for Keras 3 models."""
 
-from lrpkeras import datasets, layers, plot, presets, rules
+from lrpkeras import datasets, layers, plot, presets, quantus, rules
 from lrpkeras.analyzer import Analyzer
 from lrpkeras.canonize.keras_model import fold_batch_norm
 from lrpkeras.errors import LrpError
@@ -23,6 +23,7 @@ __all__ = [
     "layers",
     "plot",
     "presets",
+    "quantus",
     "register_layer",
     "register_preset",
     "register_rule",
