@@ -243,7 +243,7 @@ def _mnist_claims(
 def _contours(
     outcome: Outcome, maps: dict[tuple[str, str], np.ndarray], images: Set, ink: np.ndarray
 ) -> None:
-    """Is relevance on edges of strokes with batch normalization, and inside of them without?"""
+    """Say whether relevance is on contours with batch normalization, and inside without."""
     from scipy import ndimage
 
     inside = np.stack([ndimage.binary_erosion(one) for one in ink])
@@ -256,7 +256,7 @@ def _contours(
     away = shares["Conv1"].minus(shares["Conv2 after"])
     outcome.claim(
         "section 5.4",
-        "Without batch normalization all pixels of the object are highlighted, with it its contours",
+        "Without batch normalization all of the object is highlighted, with it its contours",
         "reproduced" if above(away) else "not reproduced",
         "relevance mass inside the strokes (eroded by a pixel): "
         + ", ".join(f"{name} {shown(share)}" for name, share in shares.items()),
@@ -283,8 +283,8 @@ def _cifar(given: argparse.Namespace, outcome: Outcome) -> Measure:
         "section 5.2",
         "The network of seven convolutions reaches 0.9378 on CIFAR-10",
         "partly" if network.accuracy < 0.9278 else "reproduced",
-        f"{network.accuracy:.4f} in {network.seconds:.0f} s on the machine at hand, with 0.5 million "
-        "weights",
+        f"{network.accuracy:.4f} after {network.seconds:.0f} s of training, with "
+        f"{network.model.count_params():,} weights",
     )
     images = test.first(_count(given, 1000, 200))
     return _both(given, outcome, "CIFAR-10", network.model, images, region=2)

@@ -11,11 +11,12 @@ PAGE = Path(__file__).parents[1] / "docs" / "experiments.md"
 ORDER = ("guillemot2020", "binder2016", "hui2019", "nyiri2024", "gonzalez2020", "defaults")
 OPENING = """# The papers' experiments, run again
 
-Five papers are the foundation of lrpkeras. Their experiments are scripts here, `experiments/`, and this page
-is what came out, whichever way. Networks whose sizes the papers give only in figures are chosen, and
-described in the scripts; all intervals are 95 % bootstrap intervals over images.
+Five papers are the foundation of lrpkeras. Their experiments are scripts here, `experiments/`, and
+this page is what came out, whichever way. Networks whose sizes the papers give only in figures are
+chosen, and described in the scripts; all intervals are 95 % bootstrap intervals over images.
 
-Every table is printed again by the command above it; trained networks are kept in `~/.cache/lrpkeras`.
+Every table is printed again by the command above it; trained networks are kept in
+`~/.cache/lrpkeras`.
 `python -m experiments.page` writes this page from `experiments/results/*.json`."""
 
 

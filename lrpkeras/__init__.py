@@ -1,6 +1,6 @@
 """Layer-wise Relevance Propagation for Keras 3 models."""
 
-from lrpkeras import datasets, evaluate, layers, plot, presets, rules
+from lrpkeras import datasets, evaluate, layers, plot, presets, quantus, rules
 from lrpkeras.analyzer import Analyzer
 from lrpkeras.canonize.keras_model import fold_batch_norm
 from lrpkeras.errors import LrpError
@@ -24,6 +24,7 @@ __all__ = [
     "layers",
     "plot",
     "presets",
+    "quantus",
     "register_layer",
     "register_preset",
     "register_rule",
