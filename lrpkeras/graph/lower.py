@@ -175,8 +175,14 @@ def overrides(operation: Any, base: type) -> list[str]:
     """Return the attributes of `base` that the operation's class, or the object, replaces."""
     cls: Any = type(operation)
     changed = _overridden(cls, base)
-    patched = {n for n in vars(operation) if inspect.isfunction(_static(base, n))}
+    patched = vars(operation).keys() & _methods(base)
     return sorted(changed | (patched - HARMLESS - WRAPPED_BY_KERAS))
+
+
+@functools.cache
+def _methods(base: type) -> frozenset[str]:
+    """Return the names under which a class holds functions."""
+    return frozenset(name for name in dir(base) if inspect.isfunction(_static(base, name)))
 
 
 @functools.cache
