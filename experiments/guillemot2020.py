@@ -98,11 +98,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _settings(given: argparse.Namespace) -> dict[str, str]:
     images, photos = (200, 40) if given.quick else (1000, 500)
-    return {
+    settings = {
         "images explained": f"{images} of MNIST and CIFAR-10, {photos} photos",
         "seed": str(given.seed),
-        **({"quick": "yes, numbers are those of networks that are hardly trained"} * given.quick),
     }
+    return settings | ({"quick": "networks are hardly trained"} if given.quick else {})
 
 
 def _count(given: argparse.Namespace, full: int, quick: int) -> int:
