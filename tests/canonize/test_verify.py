@@ -13,7 +13,7 @@ from lrpkeras.errors import VerificationError
 from lrpkeras.graph import keras_reader
 from lrpkeras.graph.convolutions import Convolution
 from lrpkeras.graph.operations import Dense
-from lrpkeras.graph.verify import verify
+from lrpkeras.graph.verify import random_inputs, verify
 
 BN = layers.BatchNormalization
 CONV = {"padding": "same", "use_bias": False}
@@ -170,3 +170,47 @@ def test_a_layer_that_cancels_to_rounding_is_no_mismatch():
     nothing = keras.layers.Subtract(dtype="float64")([y, mean])
     model = keras.Model(x, keras.layers.Dense(2, dtype="float64")(nothing))
     Analyzer(model)
+
+
+def saturating():
+    """Sums of 1e6 that cancel to -20 in front of a sigmoid: 3e-5 of such a sum is more."""
+    inputs = keras.Input((4,))
+    x = layers.Dense(2, name="first")(inputs)
+    outputs = layers.Dense(1, activation="sigmoid", name="gate")(x)
+    model = keras.Model(inputs, layers.Dense(2, name="last")(outputs))
+    kernel = np.array([[1, 0.5, 0.2, 0.1], [0.3, 0.4, 0.5, 0.6]], "float32").T
+    model.get_layer("first").set_weights([kernel, np.ones(2)])
+    return model
+
+
+@pytest.mark.parametrize("mistaken", [False, True])
+def test_what_rounding_turns_over_in_a_sigmoid_is_no_mistake(mistaken):
+    """The first layer is 3e-5 off, which is accepted; the gate behind it goes from 0 to 1.
+
+    A gate that is something else than the sigmoid of what was in front of it is a mistake.
+    """
+    model = saturating()
+    inputs = random_inputs(model, "float32", None)
+    first = np.asarray(model.get_layer("first")(inputs[0]), "float64")
+    weights = np.array([1e6 / first[0, 0], -1e6 / first[0, 1]])
+    model.get_layer("gate").set_weights([weights[:, None], np.array([-20.0])])
+    graph = canonize(keras_reader.read(model))
+
+    def evaluate(tensors):
+        values = graph.evaluate({graph.inputs[0]: tensors[0]})
+        moved = values["first"] * np.array([1 + 3e-5, 1.0], "float32")
+        values = graph.evaluate({graph.inputs[0]: tensors[0], "first": moved})
+        gate = graph.places["gate"]
+        assert np.asarray(values[gate])[0, 0] > 0.99
+        assert np.asarray(model.get_layer("gate")(first.astype("float32")))[0, 0] < 0.01
+        if mistaken:
+            values = graph.evaluate(
+                {graph.inputs[0]: tensors[0], "first": moved, gate: values[gate] * 0.9}
+            )
+        return values
+
+    if mistaken:
+        with pytest.raises(VerificationError, match="first at layer 'gate'"):
+            verify(graph, model, evaluate=evaluate)
+    else:
+        verify(graph, model, evaluate=evaluate)
