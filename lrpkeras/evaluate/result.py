@@ -12,7 +12,7 @@ from lrpkeras.evaluate.chart import chart, drawn_curve
 from lrpkeras.plot import Drawn
 
 CONFIDENCE = 0.95
-DRAWS = 2000
+DRAWS, CHUNKS = 2000, 20
 SEED = 0
 
 
@@ -36,8 +36,10 @@ def bootstrap(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[Any, 
     if count < 2:
         nothing = np.full(values.shape[1:], np.nan)[()]
         return nothing, nothing
-    drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    means = np.tensordot(drawn / count, values, axes=1)
+    generator, even = np.random.default_rng(SEED), np.full(count, 1 / count)
+    # A few draws at a time: of 50,000 samples, all would take 0.8 GB.
+    drawn = (generator.multinomial(count, even, size=DRAWS // CHUNKS) for _ in range(CHUNKS))
+    means = np.concatenate([np.tensordot(times / count, values, axes=1) for times in drawn])
     tail = (1 - confidence) / 2
     return np.quantile(means, tail, axis=0), np.quantile(means, 1 - tail, axis=0)
 
@@ -140,7 +142,10 @@ class Curve:
     @property
     def area(self) -> Measure:
         """The area under each sample's curve over its width: its mean height."""
-        between = (self.values[:, 1:] + self.values[:, :-1]) / 2  # trapezoids
+        values = self.values.astype(float)
+        if len(self.at) == 1:
+            return Measure(f"area under {self.name}", values[:, 0], self.chance)
+        between = (values[:, 1:] + values[:, :-1]) / 2  # trapezoids
         heights = between @ np.diff(self.at) / (self.at[-1] - self.at[0])
         return Measure(f"area under {self.name}", heights, self.chance)
 

@@ -174,7 +174,10 @@ def _judge(explainer: Any, model: Any) -> Analyzer | None:
 
 
 def _samples(x: Any) -> np.ndarray:
-    array = backend.to_numpy(x) if backend.is_tensor(x) else np.asarray(x)
+    try:
+        array = backend.to_numpy(x) if backend.is_tensor(x) else np.asarray(x)
+    except ValueError:
+        raise InputError("Samples are of different shapes: measures take one array.") from None
     if array.dtype.kind not in "fiu" or array.ndim < 2 or not len(array):
         raise InputError(
             f"Samples are numbers, (samples, ...), of a model with one input; got "

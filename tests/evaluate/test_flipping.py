@@ -258,6 +258,8 @@ def test_a_curve_depends_on_the_sample_and_the_seed_and_not_on_the_batch():
         ({"batch_size": 0}, "batch_size"),
         ({"x": IMAGES[0, 0, 0]}, "Samples are numbers"),
         ({"x": IMAGES[:, :4]}, "shape"),
+        ({"x": [IMAGES[0], IMAGES[1, :4]]}, "of different shapes"),
+        ({"x": {"images": IMAGES}}, "Samples are numbers"),
         ({"explainer": IMAGES[:3], "model": MODEL}, "Relevance has shape"),
         ({"explainer": IMAGES * np.nan, "model": MODEL}, "NaN"),
         ({"explainer": "epsilon", "model": MODEL}, "Relevance has shape"),

@@ -57,6 +57,15 @@ def test_the_area_of_a_curve_is_its_mean_height_by_trapezoids():
     assert curve.area.values == pytest.approx([7 / 4, 1])
 
 
+def test_a_curve_of_one_position_is_as_high_as_that():
+    """Hits are booleans, which have no half-way."""
+    curve = Curve("accuracy", np.array([50.0]), np.array([[True], [False]]), "% kept")
+    assert curve.area.values.tolist() == [1, 0]
+    hits = Curve("accuracy", np.array([0.0, 1]), np.array([[True, False], [True, True]]), "% kept")
+    assert hits.area.values.tolist() == [0.5, 1]
+    assert "area 0.5 (" in repr(curve)
+
+
 def test_a_result_reads_as_a_sentence():
     text = repr(Measure("mass", np.full(4, 0.5), chance=np.full(4, 0.25)))
     assert text == "mass: 0.5 (95 % interval 0.5 to 0.5, 4 samples, chance 0.25)"
