@@ -59,7 +59,7 @@ class Training:
         outputs = model(self._augmented(inputs)) if self.flips else model(inputs)
         learner = keras.Model(inputs, outputs)
         learner.compile(
-            keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", ["accuracy"]
+            keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", metrics=["accuracy"]
         )
         learner.fit(x, labels, self.batch_size, self.epochs, verbose=2)
 
