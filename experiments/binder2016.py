@@ -256,12 +256,15 @@ def _draw(
         caption = f"As their figure 2: {rule}, normalization as the identity"
         outcome.figure(given.results, f"orders_{name}", caption, found.plot().figure)
     few = grey.x[:6]
-    rows = {
-        "\n".join(key): analyzer.explain(few, verbose=0).relevance
-        for key, analyzer in analyzers.items()
-    }
+    rows = {}
+    for key, analyzer in analyzers.items():
+        maps = analyzer.explain(few, verbose=0).relevance
+        rows["\n".join(key)] = maps / np.abs(maps).max(axis=(1, 2, 3), keepdims=True)
     drawn = lrpkeras.plot.grid(rows, few / (2 * GREY_LEVELS) + 0.5, clip=99.5)
-    caption = "As their figure 3: the first six images under every rule and treatment"
+    caption = (
+        "As their figure 3: the first six images under every rule and treatment, each map over "
+        "its largest magnitude"
+    )
     outcome.figure(given.results, "maps", caption, drawn.figure)
 
 
