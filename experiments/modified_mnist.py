@@ -1,9 +1,10 @@
 """Nyiri & Gibaru's modified MNIST, and networks for it.
 
 "a modified MNIST dataset with 50x50 images where the background is made of non-uniform gray values"
-[section 1.3] is all that the paper says. Chosen: a digit of 28 x 28 lies anywhere in the image,
-each place as likely; the background is a grid of 5 x 5 greys from 0 to half of white, interpolated
-linearly; the ink covers it, white where it is full.
+[section 1.3] is all that the paper says. Chosen: a digit of 28 x 28 lies up to 4 pixels from the
+middle, each place as likely; the background is a grid of 5 x 5 greys from 0 to half of white,
+interpolated linearly; the ink covers it, white where it is full. (Anywhere in the image would be
+too hard to be theirs: a dense network reached 0.60 in 12 epochs.)
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from keras import layers
 from experiments.data import Set
 
 SIDE = 50
+SHIFT = 4
 COARSE = 5
 BRIGHTEST = 0.5
 CHUNK = 5000
@@ -38,7 +40,7 @@ def modified(digits: Set, seed: int) -> Digits:
     """Put every digit somewhere on a background of its own."""
     count, size = len(digits.labels), digits.images.shape[1]
     stream = np.random.default_rng(seed)
-    places = stream.integers(0, SIDE - size + 1, (count, 2))
+    places = (SIDE - size) // 2 + stream.integers(-SHIFT, SHIFT + 1, (count, 2))
     images = np.empty((count, SIDE, SIDE, 1), np.uint8)
     masks = np.empty((count, SIDE, SIDE), bool)
     for start in range(0, count, CHUNK):

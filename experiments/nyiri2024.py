@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _settings(given: argparse.Namespace) -> dict[str, str]:
     images = (
-        f"{count(given, 1000, 60)} digits, {count(given, 500, 8)} photos, "
+        f"{count(given, 1000, 60)} digits, {count(given, 500, 6)} photos, "
         f"{count(given, 600, 48)} shapes"
     )
     return {

@@ -43,7 +43,7 @@ def run(given: argparse.Namespace, outcome: Outcome) -> Found:
     _dense(given, outcome, dense, _identified(given, dense, test))
     known = _identified(given, network, test)
     x, judge = scaled(known.images), lrpkeras.Analyzer(network, "epsilon")
-    maps = {key: methods.relevance(network, x, *key) for key in methods.VARIANTS}
+    maps = {key: methods.relevance(network, x, *key) for key in methods.variants(given)}
     signed = {key: methods.retention(judge, x, one) for key, one in maps.items()}
     absolute = {key: methods.retention(judge, x, one, absolute=True) for key, one in maps.items()}
     methods.table(outcome, "Modified MNIST: accuracy over pixels kept (figure 9)", signed)
@@ -59,14 +59,14 @@ def run(given: argparse.Namespace, outcome: Outcome) -> Found:
 
 def _sets(given: argparse.Namespace) -> tuple[Set, Set]:
     train, test = data.mnist(given.data)
-    return train.first(count(given, None, 4000)), test.first(count(given, None, 1000))
+    return train.first(count(given, None, 2000)), test.first(count(given, None, 300))
 
 
 def _trained(
     given: argparse.Namespace, outcome: Outcome, name: str, train: Digits, test: Digits
 ) -> keras.Model:
     """Return one of the two networks, and claim its accuracy."""
-    epochs = {"dense": count(given, 50, 5), "convolutional": count(given, 5, 2)}[name]
+    epochs = {"dense": count(given, 50, 4), "convolutional": count(given, 5, 2)}[name]
     build = {"dense": mnist.dense, "convolutional": mnist.convolutional}[name]
     sets = (Set(*train[:2]), Set(*test[:2]))
     found = trained(

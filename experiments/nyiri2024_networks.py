@@ -59,7 +59,7 @@ def _trained(given: argparse.Namespace, digits: Found) -> dict[str, keras.Model]
             given.cache,
             f"modified-{name.replace(' ', '-')}",
             build,
-            Training(count(given, 5, 2)),
+            Training(count(given, 5, 1)),
             *sets,
             scaled,
             given.seed,

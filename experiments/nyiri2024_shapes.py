@@ -29,7 +29,7 @@ def run(given: argparse.Namespace, outcome: Outcome) -> None:
     data = lrpkeras.datasets.shapes(count(given, 600, 48), given.seed)
     model = lrpkeras.datasets.shapes_model()
     x, judge = data.images, lrpkeras.Analyzer(model, "epsilon")
-    maps = {key: methods.relevance(model, x, *key) for key in methods.VARIANTS}
+    maps = {key: methods.relevance(model, x, *key) for key in methods.variants(given)}
     kept = {key: methods.retention(judge, x, one, absolute=True) for key, one in maps.items()}
     how = {"absolute": True, "verbose": 0}
     shares = {key: evaluate.mask_share(one, x, data.masks, 0, **how) for key, one in maps.items()}
