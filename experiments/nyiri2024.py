@@ -58,7 +58,7 @@ def _settings(given: argparse.Namespace) -> dict[str, str]:
     return {
         "images": images,
         "seed": str(given.seed),
-        **({"quick": "yes, numbers are those of networks that are hardly trained"} * given.quick),
+        **({"quick": "yes: the networks are hardly trained"} if given.quick else {}),
     }
 
 

@@ -31,6 +31,8 @@ METHODS: dict[str, Preset] = {
 }
 # Biases are in no denominator of equations 1 to 5; in lrpkeras they are unless left out.
 BIASES = {"left out": "ignore", "kept": "absorb"}
+FLOOR = 0.02
+AT_FLOOR = "no method reaches 0.02 here: the network decides nothing by so few pixels"
 SMALL = 25  # "For small percentage values": up to this one, the middle of the paper's fifteen
 
 
@@ -51,8 +53,37 @@ def analyzer(model: keras.Model, method: str, bias: str) -> lrpkeras.Analyzer:
 
 
 def relevance(model: keras.Model, x: np.ndarray, method: str, bias: str) -> np.ndarray:
-    """Return maps of what the model decides, shaped like `x`."""
-    return analyzer(model, method, bias).explain(x, verbose=0).relevance
+    """Return maps of what the model decides, shaped like `x`, as `maps_of` has them."""
+    return maps_of(analyzer(model, method, bias), x)
+
+
+def maps_of(explainer: lrpkeras.Analyzer, x: np.ndarray) -> np.ndarray:
+    """Return maps whose largest |R| is 1.
+
+    What is measured is the order of pixels, and scales differ by decades between images. A map that is
+    not finite is zero everywhere, which says nothing: its pixels are taken by lot.
+    """
+    try:
+        return _to_one(explainer.explain(x, verbose=0).relevance)
+    except lrpkeras.errors.LrpError:  # of some image of the batch
+        return np.concatenate([_one_map(explainer, one[None]) for one in x])
+
+
+def _one_map(explainer: lrpkeras.Analyzer, x: np.ndarray) -> np.ndarray:
+    try:
+        return _to_one(explainer.explain(x, verbose=0).relevance)
+    except lrpkeras.errors.LrpError:
+        return np.zeros_like(x)
+
+
+def _to_one(maps: np.ndarray) -> np.ndarray:
+    largest = np.abs(maps).max(axis=tuple(range(1, maps.ndim)), keepdims=True)
+    return maps / np.where(largest > 0, largest, 1)
+
+
+def is_floor(measures: Iterable[Measure]) -> bool:
+    """Whether nobody is right more often than by 0.02: nothing is told apart there."""
+    return all(one.interval()[1] < FLOOR for one in measures)
 
 
 def retention(judge: lrpkeras.Analyzer, x: np.ndarray, maps: np.ndarray, **how: Any) -> Curve:
@@ -68,6 +99,11 @@ def at(percentage: float) -> Callable[[Curve], Measure]:
 def small(curve: Curve) -> Measure:
     """Return the mean over small percentages, for each sample."""
     return Measure("mean up to 25 %", curve.values[:, curve.at <= SMALL].mean(axis=1))
+
+
+def whole(curve: Curve) -> Measure:
+    """Return the mean over all percentages, for each sample."""
+    return Measure("mean of all percentages", curve.values.mean(axis=1))
 
 
 def of(
@@ -119,6 +155,8 @@ def compare(
     if any(bias == "kept" for _, bias in curves):
         parts.append(f"with biases in the others' denominators: {listed(told['kept'])}")
     decided = verdict(above(one) for one in told["left out"].values())
+    if sign == 1 and is_floor(of(curves, measure, "left out").values()):
+        decided, parts = "not tested", [AT_FLOOR, *parts]
     outcome.claim(where, says, decided, "; ".join(parts))
 
 

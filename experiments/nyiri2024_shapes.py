@@ -41,7 +41,7 @@ def run(given: argparse.Namespace, outcome: Outcome) -> None:
     methods.table(outcome, "Shapes: their distance from the mask (figure 28)", distances)
     _retained(outcome, kept)
     _in_masks(outcome, shares, distances, data)
-    large = lrpkeras.Analyzer(model, LARGE, bias="ignore").explain(x, verbose=0).relevance
+    large = methods.maps_of(lrpkeras.Analyzer(model, LARGE, bias="ignore"), x)
     share = evaluate.mask_share(large, x, data.masks, 0, **how)
     _unsuitable(outcome, shares, share)
     _figures(given, outcome, x, maps, {"share": shares, "distance": distances, "kept": kept})
