@@ -60,8 +60,8 @@ def relevance(model: keras.Model, x: np.ndarray, method: str, bias: str) -> np.n
 def maps_of(explainer: lrpkeras.Analyzer, x: np.ndarray) -> np.ndarray:
     """Return maps whose largest |R| is 1.
 
-    What is measured is the order of pixels, and scales differ by decades between images. A map that is
-    not finite is zero everywhere, which says nothing: its pixels are taken by lot.
+    What is measured is the order of pixels, and scales differ by decades between images. A map that
+    is not finite is zero everywhere, which says nothing: its pixels are taken by lot.
     """
     try:
         return _to_one(explainer.explain(x, verbose=0).relevance)

@@ -1,15 +1,23 @@
 """Pieces of the experiments of Nyiri & Gibaru 2024 whose answer is known."""
 
 import argparse
+import json
 
 import keras
 import numpy as np
 import pytest
 
 import lrpkeras
-from experiments import modified_mnist, nyiri2024_digits, nyiri2024_overflow, nyiri2024_shapes
+from experiments import (
+    modified_mnist,
+    nyiri2024,
+    nyiri2024_digits,
+    nyiri2024_overflow,
+    nyiri2024_shapes,
+)
 from experiments import nyiri2024_methods as methods
 from experiments.data import Set
+from experiments.outcome import Outcome
 from lrpkeras.evaluate import Curve, Measure
 from lrpkeras.rules import AlphaBeta, Gamma
 
@@ -165,3 +173,21 @@ def test_maps_that_are_not_finite_say_nothing():
 
     x = np.array([[1.0, 0.5], [2.0, 1.0]])
     assert (methods.maps_of(Overflows(), x) == [[1.0, 0.5], [0.0, 0.0]]).all()
+
+
+def test_every_form_of_epsilon_is_measured_and_claimed(tmp_path):
+    """Without biases and normalization, and with positive sums, all forms are the same."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False)])
+    model.layers[0].kernel.assign(np.ones((3, 2)))
+    forms = list(nyiri2024_overflow.FORMS)
+    epsilons = (0.5, 10.0)
+    found = nyiri2024_overflow._measured(model, np.ones((2, 3), "float32"), epsilons, forms)
+    for numbers in found.values():
+        assert numbers == pytest.approx([1 / 3.5, 1 / 13], rel=1e-5)
+    outcome = Outcome("nyiri2024", "", {})
+    nyiri2024_overflow._table(outcome, {"net": found}, epsilons)
+    nyiri2024_overflow._claim(outcome, "net", found, epsilons)
+    nyiri2024._untested(outcome)
+    outcome.save(tmp_path)
+    claims = json.loads((tmp_path / "nyiri2024.json").read_text())["claims"]
+    assert [claim["verdict"] for claim in claims[:2]] == ["not reproduced", "not tested"]
