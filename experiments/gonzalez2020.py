@@ -23,7 +23,7 @@ from keras import layers
 import lrpkeras
 from experiments import data, gonzalez2020_hypotheses, gonzalez2020_photos, options
 from experiments.gonzalez2020_maps import MATRIX, Digits, normalized, parts
-from experiments.outcome import Outcome, above, judged, shown
+from experiments.outcome import Outcome, Verdict, above, judged, shown
 from experiments.pattern import neighbours, summed, variation
 from experiments.trained import Training, trained
 from lrpkeras.evaluate import Measure
@@ -137,7 +137,7 @@ def _green(
         outcome.claim(where, f"α1β0 preset flat: {says}", verdict, measured)
 
 
-def of_parts(balances: tuple[Measure, Measure], signs: list[int]) -> tuple:
+def of_parts(balances: tuple[Measure, Measure], signs: list[int]) -> tuple[Verdict, str]:
     """Return verdict and numbers: the parts that a sign is said of must have it."""
     held = [above(part) is (sign > 0) for part, sign in zip(balances, signs, strict=True) if sign]
     numbers = (f"{part.name} {shown(part)}" for part in balances)
