@@ -21,7 +21,8 @@ import numpy as np
 from keras import layers
 
 import lrpkeras
-from experiments import data, gonzalez2020_hypotheses, gonzalez2020_photos, options
+from experiments import data, gonzalez2020_convolutions, gonzalez2020_photos, options
+from experiments.gonzalez2020_dense import dense_layers
 from experiments.gonzalez2020_maps import MATRIX, Digits, normalized, parts
 from experiments.outcome import Outcome, Verdict, above, judged, shown
 from experiments.pattern import neighbours, summed, variation
@@ -91,10 +92,10 @@ def _mnist(given: argparse.Namespace, outcome: Outcome) -> None:
     _matrices(given, outcome, digits)
     _green(given, outcome, digits, scaled(test.images), test.labels)
     _noise(outcome, digits)
-    gonzalez2020_hypotheses.dense_layers(outcome, digits)
-    gonzalez2020_hypotheses.convolutions(outcome, digits)
-    gonzalez2020_hypotheses.first_layer(outcome, digits)
-    gonzalez2020_hypotheses.draw(given, outcome, digits)
+    dense_layers(outcome, digits)
+    gonzalez2020_convolutions.convolutions(outcome, digits)
+    gonzalez2020_convolutions.first_layer(outcome, digits)
+    gonzalez2020_convolutions.draw(given, outcome, digits)
 
 
 # Figures 6 and 7

@@ -1,7 +1,8 @@
-"""The maps that Gonzalez 2020 compares, of the digits that are asked."""
+"""The maps that Gonzalez 2020 compares: its presets, and the digits and photos that are asked."""
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -9,9 +10,12 @@ import keras
 import numpy as np
 
 import lrpkeras
+from experiments import data
 from experiments.pattern import summed
 from lrpkeras import evaluate
-from lrpkeras.evaluate import Measure
+from lrpkeras.evaluate import Counterfactual, Measure
+from lrpkeras.presets.gonzalez import A1B0, A2B1, COMBINED
+from lrpkeras.rules import Epsilon, Rule
 
 Question = Literal["negative", "winner"]
 
@@ -46,6 +50,12 @@ CONVOLUTIONS = {
     "flat": "gonzalez_flat_preset",
 }
 HIDDEN = ("conv_1", "max_pool_1", "dense_1")
+PROPOSED = "gonzalez_alpha1_beta_minus1_preset_flat"
+
+# MobileNet's last layer with positions, 7 x 7; and those behind one, two and three convolutions.
+LAST = "conv_pw_13_relu"
+BELOW = ("conv_dw_13_relu", "conv_pw_12_relu", "conv_dw_12_relu")
+HEADS: dict[str, Rule] = {"ε": Epsilon(COMBINED), "α2β1": A2B1, "α1β0": A1B0}
 
 
 class Maps(NamedTuple):
@@ -126,6 +136,70 @@ class Digits:
                 verbose=0,
             ).gap
         return self._made[key]
+
+
+@dataclass
+class Photos:
+    """Photos, and the two best classes of each.
+
+    Attributes
+    ----------
+    images
+        uint8 `(samples, 224, 224, 3)`; `x` is what the network takes.
+    winner, second
+        Class numbers.
+    """
+
+    model: keras.Model
+    images: np.ndarray
+    x: np.ndarray
+    judge: lrpkeras.Analyzer
+    winner: np.ndarray
+    second: np.ndarray
+    names: list[str]
+    _analyzers: dict[tuple[str, str], lrpkeras.Analyzer] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, given: argparse.Namespace) -> Photos:
+        """Read photos, and ask the network."""
+        model = data.mobilenet(given.data)
+        images = data.photos(given.data, 8 if given.quick else 300).images
+        x = (images / 127.5 - 1).astype("float32")
+        judge = lrpkeras.Analyzer(model, "epsilon")
+        parts = np.array_split(x, -(-len(x) // 50))
+        logits = np.concatenate([np.asarray(judge.logits(part)) for part in parts])
+        second, winner = logits.argsort(axis=1)[:, -2:].T
+        return cls(model, images, x, judge, winner, second, data.class_names(given.data))
+
+    def explained(self, preset: str, head: str = "ε", target: np.ndarray | None = None) -> tuple:
+        """Return maps at the input, `(n, 224, 224)`, and at hidden layers, by name."""
+        key = (preset, head)
+        if key not in self._analyzers:
+            rules = {"last": HEADS[head]}
+            self._analyzers[key] = lrpkeras.Analyzer(self.model, preset, rules=rules)
+        found = self._analyzers[key].explain(
+            self.x, self.winner if target is None else target, layers=(LAST, *BELOW), verbose=0
+        )
+        return summed(found.relevance), {name: summed(one) for name, one in found.layers.items()}
+
+    def without(self, maps: np.ndarray, target: np.ndarray, score: str) -> Counterfactual:
+        """Take away the most negative square of each photo."""
+        return evaluate.counterfactual(
+            maps, self.x, target, model=self.judge, score=score, verbose=0
+        )
+
+    def gap(self, maps: np.ndarray, target: np.ndarray) -> Measure:
+        """Return how much lower the logit is, most relevant squares first, than by chance."""
+        return evaluate.pixel_flipping(
+            maps,
+            self.x,
+            target,
+            model=self.judge,
+            orders=("most", "random"),
+            region=16,
+            replacement="mean",
+            verbose=0,
+        ).gap
 
 
 def normalized(maps: np.ndarray) -> np.ndarray:

@@ -7,9 +7,18 @@ from keras import layers
 
 from experiments import pattern
 from experiments.gonzalez2020 import network, of_parts
-from experiments.gonzalez2020_hypotheses import followed, opposite
-from experiments.gonzalez2020_maps import CONVOLUTIONS, DENSE, MATRIX, Digits, normalized, parts
-from experiments.gonzalez2020_photos import HEADS, only
+from experiments.gonzalez2020_convolutions import followed
+from experiments.gonzalez2020_dense import opposite
+from experiments.gonzalez2020_flag import only
+from experiments.gonzalez2020_maps import (
+    CONVOLUTIONS,
+    DENSE,
+    HEADS,
+    MATRIX,
+    Digits,
+    normalized,
+    parts,
+)
 from experiments.outcome import judged
 from lrpkeras import presets
 from lrpkeras.evaluate import Counterfactual, Measure
