@@ -1,25 +1,30 @@
 """Gonzalez 2020: the network, what is measured of maps, and what makes a verdict."""
 
+from argparse import Namespace
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from experiments import pattern
-from experiments.gonzalez2020 import network, of_parts
+from experiments import gonzalez2020_photos, pattern
+from experiments.gonzalez2020 import _left_out, network, of_parts
 from experiments.gonzalez2020_convolutions import followed
 from experiments.gonzalez2020_dense import opposite
-from experiments.gonzalez2020_flag import only
+from experiments.gonzalez2020_flag import _flag, only
 from experiments.gonzalez2020_maps import (
+    BELOW,
     CONVOLUTIONS,
     DENSE,
     HEADS,
+    LAST,
     MATRIX,
     Digits,
     normalized,
     parts,
 )
-from experiments.outcome import judged
+from experiments.outcome import Outcome, judged
 from lrpkeras import presets
 from lrpkeras.evaluate import Counterfactual, Measure
 from lrpkeras.rules import Box, Epsilon, Flat
@@ -150,6 +155,61 @@ def test_some_samples_of_a_counterfactual():
     some = only(found, numbers > 0)
     assert some.change.values.tolist() == [1, 1]
     assert (some.size, some.corners.shape) == (5, (2, 2))
+
+
+def _counterfactual(after, relevance):
+    count = len(relevance)
+    corners, before = np.zeros((count, 2), int), np.full(count, 0.5)
+    return Counterfactual(44, "probability", before, after, before - 0.1, corners, relevance)
+
+
+def test_the_flag_is_judged_where_a_square_is_negative():
+    relevance = np.array([-1.0, -2.0, -1.0, 3.0])
+    # Where nothing speaks against the class, the probability falls: that does not count.
+    right = _counterfactual(np.array([0.6, 0.7, 0.6, 0.0]), relevance)
+    wrong = _counterfactual(np.array([0.4, 0.3, 0.4, 0.0]), relevance)
+    outcome = Outcome("x", "X", {})
+    _flag(outcome, "", {"ε": right, "α2β1": wrong, "α1β0": wrong})
+    _flag(outcome, "", {"ε": wrong, "α2β1": right, "α1β0": right})
+    none = _counterfactual(np.zeros(4), np.abs(relevance))
+    _flag(outcome, "", dict.fromkeys(DENSE, none))
+    verdicts = [claim.verdict for claim in outcome.claims]
+    assert verdicts[:2] == ["reproduced"] * 2
+    assert verdicts[2:4] == ["not reproduced"] * 2
+    assert verdicts[4:] == ["not tested"] * 2
+
+
+def _noisy_photos(count):
+    """Photos of which all maps are noise."""
+    random = np.random.default_rng(0)
+
+    def explained(preset, head="ε", target=None):
+        hidden = {name: random.normal(size=(count, 7, 7)) for name in (LAST, *BELOW)}
+        return random.normal(size=(count, 224, 224)), hidden
+
+    return SimpleNamespace(
+        images=random.integers(0, 256, (count, 224, 224, 3)).astype("uint8"),
+        winner=np.zeros(count, int),
+        second=np.ones(count, int),
+        names=["a", "b"],
+        explained=explained,
+        without=lambda *_: _counterfactual(random.random(count), random.normal(size=count)),
+        gap=lambda *_: Measure("gap", random.normal(size=count)),
+    )
+
+
+def test_all_of_section_5_is_judged_and_written(monkeypatch, tmp_path):
+    monkeypatch.setattr(gonzalez2020_photos.Photos, "of", lambda _: _noisy_photos(6))
+    outcome = Outcome("gonzalez2020", "X", {})
+    gonzalez2020_photos.run(Namespace(results=tmp_path), outcome)
+    _left_out(outcome)
+    outcome.save(tmp_path)
+    names = [file.name for file in sorted(tmp_path.iterdir())]
+    kinds = ("figure27.png", "flag.png", "why_not.png")
+    assert names == ["gonzalez2020.json", *(f"gonzalez2020_{kind}" for kind in kinds)]
+    found = {claim.says: claim.verdict for claim in outcome.claims}
+    assert found["On photos, α0β1 inverts the pattern in odd layers"] != "reproduced"  # of noise
+    assert found["LRP is faster than LIME or SHAP"] == "not tested"
 
 
 @pytest.fixture(scope="module")
