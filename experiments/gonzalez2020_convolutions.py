@@ -109,7 +109,7 @@ def decisions(outcome: Outcome, where: str, gaps: dict[str, Measure]) -> None:
 def _channels(outcome: Outcome, digits: Digits) -> None:
     """Compare relevance and activation channel by channel [figure 17]."""
     some, target = digits.x[:100], digits.targets["negative"][:100]
-    hidden = keras.Model(digits.model.inputs, digits.model.get_layer("conv_1").output)
+    hidden = keras.Model(digits.model.inputs[0], digits.model.get_layer("conv_1").output)
     activation = np.asarray(hidden(some))
     found = {}
     for label in ("α1β0", "flat"):

@@ -87,7 +87,7 @@ def opposite(one: np.ndarray, other: np.ndarray) -> Measure:
 
 def _contributions(outcome: Outcome, digits: Digits) -> None:
     """Compare epsilon's relevance with activation times weight."""
-    hidden = keras.Model(digits.model.inputs, digits.model.get_layer("dense_1").output)
+    hidden = keras.Model(digits.model.inputs[0], digits.model.get_layer("dense_1").output)
     activation = np.asarray(hidden(digits.x))
     kernel = np.asarray(digits.model.get_layer("output").kernel)
     contribution = activation * kernel[:, digits.targets["negative"]].T

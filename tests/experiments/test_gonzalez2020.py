@@ -11,7 +11,7 @@ from keras import layers
 from experiments import gonzalez2020_photos, pattern
 from experiments.gonzalez2020 import _left_out, network, of_parts
 from experiments.gonzalez2020_convolutions import followed
-from experiments.gonzalez2020_dense import opposite
+from experiments.gonzalez2020_dense import _contributions, opposite
 from experiments.gonzalez2020_flag import _flag, only
 from experiments.gonzalez2020_maps import (
     BELOW,
@@ -223,7 +223,7 @@ def digits():
             layers.MaxPooling2D(2, name="max_pool_1"),
             layers.Flatten(),
             layers.Dense(20, activation="relu", name="dense_1"),
-            layers.Dense(5, activation="softmax"),
+            layers.Dense(5, activation="softmax", name="output"),
         ]
     )
     x = np.random.default_rng(0).random((40, 8, 8, 1), "float32")
@@ -249,3 +249,10 @@ def test_negative_logits_invert_rules_that_split_signs(digits, label):
     unit = digits.maps(DENSE[label], "negative", "unit").dense
     assert opposite(dense["ε"], dense[label]).values.min() == 1
     assert opposite(dense["ε"], unit).values.max() == 0
+
+
+def test_relevance_of_neurons_by_epsilon_is_what_they_contribute(digits):
+    """[Section 4.1]; without a bias, up to epsilon, 1e-7."""
+    outcome = Outcome("x", "X", {})
+    _contributions(outcome, digits)
+    assert [claim.verdict for claim in outcome.claims] == ["reproduced"]
