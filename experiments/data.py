@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +71,14 @@ def mobilenet(folder: Path | None) -> keras.Model:
     if folder is None:
         return keras.applications.MobileNet(alpha=0.25, weights="imagenet")
     return keras.saving.load_model(folder / MOBILENET, compile=False)
+
+
+def class_names(folder: Path | None) -> list[str]:
+    """Return the names of ImageNet's classes; their numbers if there is no file of names."""
+    if folder is None:
+        return [str(number) for number in range(1000)]
+    with (folder / "imagenet_classes.csv").open(newline="") as file:
+        return [row["name"] for row in csv.DictReader(file)]
 
 
 def _decoded(jpeg: bytes) -> np.ndarray:

@@ -107,3 +107,9 @@ def above(measure: Measure) -> bool | None:
     """Whether a mean is above 0 (True), below (False), or not known to be either (None)."""
     low, high = measure.interval()
     return True if low > 0 else False if high < 0 else None
+
+
+def judged(*parts: bool | None) -> Verdict:
+    """Return "reproduced" if all parts of a claim hold, "partly" if one does."""
+    held = [part is True for part in parts]
+    return "reproduced" if all(held) else "partly" if any(held) else "not reproduced"
