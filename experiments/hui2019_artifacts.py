@@ -30,7 +30,7 @@ def weights(model: keras.Model) -> dict[str, dict[str, np.ndarray]]:
     """Return gamma, beta, mean and variance of each normalization, by its layer's name."""
     return {
         layer.name: {
-            name: np.array(getattr(layer, name))
+            name: getattr(layer, name).numpy()
             for name in ("gamma", "beta", "moving_mean", "moving_variance")
         }
         for layer in model.layers
@@ -193,7 +193,8 @@ def grid_contrast(relevance: np.ndarray, stride: int) -> Measure:
 
     `(P - Q) / (P + Q)`: P is the mean power of the map (channels summed, in a Hann window) where
     both frequencies are multiples of 1 / stride, but for 0; Q that two steps away, on all sides.
-    0 without a grid, 1 for nothing but one.
+    1 for nothing but a grid; about 0 without one, and for noise, but at stride 2: there P is the mean
+    of three frequencies, and the mean contrast of noise -0.1.
     """
     maps = relevance.sum(axis=-1, dtype=float)
     height, width = maps.shape[1:]

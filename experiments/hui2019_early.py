@@ -61,7 +61,8 @@ def beginning(
     """Return the training loss of each part of so many steps, and the test accuracy behind it."""
     keras.utils.set_random_seed(seed)
     model = build(train.images.shape[1:], int(train.labels.max()) + 1)
-    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", ["accuracy"])
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
     order = np.random.default_rng(seed).permutation(len(train.labels))
     rows = []
     for part in range(parts):
