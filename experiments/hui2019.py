@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -41,6 +42,7 @@ INTUITIVE = ("identity", "epsilon")
 FIRST_TRAINING_SEED = 1_000_000  # of shapes; smaller seeds are fresh
 
 Key = tuple[str, str]  # preset, mode
+Size = TypeVar("Size")
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Compared:
-    """What each preset and mode got, sample by sample."""
+    """What each preset and mode got, sample by sample; the maps of the first hundred."""
 
     gaps: dict[Key, Measure] = field(default_factory=dict)
     areas: dict[Key, Measure] = field(default_factory=dict)
     masses: dict[Key, Measure] = field(default_factory=dict)
     kept: dict[Key, Measure] = field(default_factory=dict)
+    maps: dict[Key, np.ndarray] = field(default_factory=dict)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -90,8 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
     intuitive_rules(outcome, {name: one.gaps for name, one in compared.items()})
     advantages(outcome, compared)
     photos = cases[0]
-    hui2019_artifacts.channels(outcome, photos.model, photos.x[: _count(given, 100, 12)])
-    hui2019_artifacts.grids(outcome, photos.model, photos.x[: _count(given, 100, 12)])
+    hui2019_artifacts.channels(outcome, photos.model, photos.x[: _size(given, 100, 8)])
+    hui2019_artifacts.grids(outcome, compared[photos.name].maps)
     _shortcuts(given, outcome, {case.name: case for case in cases}["ResNet-like, CIFAR-10"])
     hui2019_early.faster(given, outcome, *data.cifar10(given.data))
     _not_tested(outcome)
@@ -99,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _settings(given: argparse.Namespace) -> dict[str, str]:
-    counts = [_count(given, *pair) for pair in ((300, 16), (500, 40), (300, 30))]
+    counts = [_size(given, *pair) for pair in ((300, 8), (500, 20), (300, 20))]
     return {
         "images explained": "{} photos, {} of CIFAR-10, {} shapes".format(*counts),
         "seed": str(given.seed),
@@ -107,7 +110,7 @@ def _settings(given: argparse.Namespace) -> dict[str, str]:
     }
 
 
-def _count(given: argparse.Namespace, full: int, quick: int) -> int:
+def _size(given: argparse.Namespace, full: Size, quick: Size) -> Size:
     return quick if given.quick else full
 
 
@@ -115,26 +118,26 @@ def _count(given: argparse.Namespace, full: int, quick: int) -> int:
 
 
 def _photos(given: argparse.Namespace) -> Case:
-    images = data.photos(given.data, _count(given, 300, 16)).images
+    images = data.photos(given.data, _size(given, 300, 8)).images
     return Case("MobileNet, photos", data.mobilenet(given.data), images, scaled(images), region=8)
 
 
 def _cifar(given: argparse.Namespace) -> list[Case]:
     train, test = data.cifar10(given.data)
-    train, images = train.first(_count(given, 50_000, 1500)), test.images[: _count(given, 500, 40)]
-    training = Training(_count(given, 5, 1), flips=True)
-    sets = train, test.first(_count(given, 10_000, 200))
+    train, images = train.first(_size(given, 50_000, 1500)), test.images[: _size(given, 500, 20)]
+    training = Training(_size(given, 5, 1), flips=True)
+    sets = train, test.first(_size(given, 10_000, 200))
     return [
         Case(f"{name}, CIFAR-10", _learned(given, name, training, *sets), images, scaled(images))
-        for name in NETWORKS
+        for name in _size(given, tuple(NETWORKS), ("ResNet-like",))
     ]
 
 
 def _shapes(given: argparse.Namespace) -> list[Case]:
-    made = lrpkeras.datasets.shapes(_count(given, 6000, 240), FIRST_TRAINING_SEED + given.seed)
-    test = lrpkeras.datasets.shapes(_count(given, 300, 30), given.seed)
+    made = lrpkeras.datasets.shapes(_size(given, 6000, 240), FIRST_TRAINING_SEED + given.seed)
+    test = lrpkeras.datasets.shapes(_size(given, 300, 20), given.seed)
     sets = [Set(255 * one.images, one.labels) for one in (made, test)]
-    training = Training(_count(given, 6, 1), batch_size=64, rate=3e-3)
+    training = Training(_size(given, 6, 1), batch_size=64, rate=3e-3)
     return [
         Case(
             f"{name}, shapes",
@@ -143,7 +146,7 @@ def _shapes(given: argparse.Namespace) -> list[Case]:
             scaled(sets[1].images),
             masks=test.masks,
         )
-        for name in NETWORKS
+        for name in _size(given, tuple(NETWORKS), ("DenseNet-like",))
     ]
 
 
@@ -170,23 +173,23 @@ def _learned(
 
 def compare(given: argparse.Namespace, outcome: Outcome, case: Case) -> Compared:
     """Measure all rules on one network, and tell it in a table and a picture of each kind."""
-    compared, maps, curves = Compared(), {}, {}
+    compared, curves = Compared(), {}
     random = _flipped(case, np.zeros(case.x.shape, "float32"), "random")
     for key in ((preset, mode) for preset in PRESETS for mode in MODES):
         explaining = analyzer(case.model, *key)
-        maps[key] = explaining.explain(case.x, batch_size=16, verbose=0).relevance
-        flipping = Flipping(
-            {**_flipped(case, maps[key], "most").curves, "random": random.curves["random"]}
-        )
+        relevance = explaining.explain(case.x, batch_size=16, verbose=0).relevance
+        most = _flipped(case, relevance, "most")
+        flipping = Flipping({**most.curves, **random.curves})
         compared.gaps[key], compared.areas[key] = flipping.gap, flipping.area
-        compared.kept[key] = evaluate.conservation(maps[key], case.x, model=explaining, verbose=0)
+        compared.kept[key] = evaluate.conservation(relevance, case.x, model=explaining, verbose=0)
+        compared.maps[key] = relevance[:100]
         if case.masks is not None:
             compared.masses[key] = evaluate.relevance_mass(
-                maps[key], case.x, case.masks, 0, verbose=0
+                relevance, case.x, case.masks, 0, verbose=0
             )
         curves[key] = flipping.curves["most"]
     _table(outcome, case.name, compared)
-    _draw(given, outcome, case, maps)
+    _draw(given, outcome, case, compared.maps)
     _draw_curves(given, outcome, case, {**curves, ("", "random order"): random.curves["random"]})
     return compared
 
@@ -302,8 +305,8 @@ def _listed(measures: Mapping[str, Measure]) -> str:
 def _shortcuts(given: argparse.Namespace, outcome: Outcome, strided: Case) -> None:
     """Compare the network whose shortcuts have a stride with the one where they pool."""
     train, test = data.cifar10(given.data)
-    training = Training(_count(given, 5, 1), flips=True)
-    sets = train.first(_count(given, 50_000, 1500)), test.first(_count(given, 10_000, 200))
+    training = Training(_size(given, 5, 1), flips=True)
+    sets = train.first(_size(given, 50_000, 1500)), test.first(_size(given, 10_000, 200))
     pooled = _learned(given, "pooled", training, *sets)
     models = {"stride": strided.model, "pool": pooled}
     maps = hui2019_artifacts.shortcuts(outcome, models, strided.x)

@@ -193,8 +193,8 @@ def grid_contrast(relevance: np.ndarray, stride: int) -> Measure:
 
     `(P - Q) / (P + Q)`: P is the mean power of the map (channels summed, in a Hann window) where
     both frequencies are multiples of 1 / stride, but for 0; Q that two steps away, on all sides.
-    1 for nothing but a grid; about 0 without one, and for noise, but at stride 2: there P is the mean
-    of three frequencies, and the mean contrast of noise -0.1.
+    1 for nothing but a grid; 0 for noise, but at stride 2, where P is the mean of only three
+    frequencies, -0.1.
     """
     maps = relevance.sum(axis=-1, dtype=float)
     height, width = maps.shape[1:]
@@ -210,14 +210,12 @@ def grid_contrast(relevance: np.ndarray, stride: int) -> Measure:
     return Measure(f"grid of {stride}", np.divide(p - q, p + q, out=np.zeros_like(p), where=p > 0))
 
 
-def grids(outcome: Outcome, model: keras.Model, x: np.ndarray) -> None:
+def grids(outcome: Outcome, maps: Mapping[tuple[str, str], np.ndarray]) -> None:
     """Tell how strong the grids of MobileNet's strides are in maps of photos."""
     strides, rows = (2, 4, 8, 16, 32), []
-    for preset in PRESETS:
-        for mode in MODES:
-            maps = analyzer(model, preset, mode).explain(x, batch_size=10, verbose=0).relevance
-            found = [over_quarter(maps), *(grid_contrast(maps, stride) for stride in strides)]
-            rows.append([preset, mode, *map(shown, found)])
+    for key, relevance in maps.items():
+        found = [over_quarter(relevance), *(grid_contrast(relevance, n) for n in strides)]
+        rows.append([*key, *map(shown, found)])
     outcome.table(
         "MobileNet, photos: grids in maps. Share of even positions less 1/4; contrast of the power "
         "at a stride's frequencies to that beside them (0: no grid, 1: nothing else)",
