@@ -21,56 +21,34 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
-import keras
 import numpy as np
 
 import lrpkeras
 from experiments import data, hui2019_artifacts, hui2019_early, options
-from experiments.data import Set
-from experiments.hui2019_networks import NETWORKS, POOLED
-from experiments.hui2019_rules import MODES, PRESETS, analyzer, scaled, verdict
+from experiments.hui2019_cases import (
+    IMAGES,
+    PHOTOS,
+    SHAPES,
+    Case,
+    cifar,
+    on_cifar,
+    photos,
+    shapes,
+    size,
+)
+from experiments.hui2019_rules import MODES, PRESETS, analyzer, verdict
 from experiments.outcome import Outcome, above, shown
-from experiments.trained import Training, trained
+from experiments.trained import Trained
 from lrpkeras import evaluate
 from lrpkeras.evaluate import Flipping, Measure
 from lrpkeras.evaluate.chart import chart
 
 PAPER = "Hui & Binder 2019"
 INTUITIVE = ("identity", "epsilon")
-FIRST_TRAINING_SEED = 1_000_000  # of shapes; smaller seeds are fresh
 
+DESCRIBED = ["accuracy", "weights", "seconds of training"]
 Key = tuple[str, str]  # preset, mode
-Size = TypeVar("Size")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network and images to explain.
-
-    Attributes
-    ----------
-    name
-        Of both.
-    model
-        With a softmax at its end.
-    images
-        As they are drawn.
-    x
-        What the model takes.
-    region
-        Side of the squares that are flipped.
-    masks
-        True on the object; None where that is not known.
-    """
-
-    name: str
-    model: keras.Model
-    images: np.ndarray
-    x: np.ndarray
-    region: int = 2
-    masks: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -88,13 +66,18 @@ def main(arguments: list[str] | None = None) -> None:
     """Run all of it."""
     given = options.parser(__doc__ or "").parse_args(arguments)
     outcome = Outcome("hui2019", PAPER, _settings(given))
-    cases = [_photos(given), *_cifar(given), *_shapes(given)]
+    cases = [photos(given), *cifar(given), *shapes(given)]
+    outcome.table(
+        "Networks",
+        ["network", *DESCRIBED],
+        [_described(case.name, case.network) for case in cases],
+    )
     compared = {case.name: compare(given, outcome, case) for case in cases}
     intuitive_rules(outcome, {name: one.gaps for name, one in compared.items()})
     advantages(outcome, compared)
-    photos = cases[0]
-    hui2019_artifacts.channels(outcome, photos.model, photos.x[: _size(given, 100, 8)])
-    hui2019_artifacts.grids(outcome, compared[photos.name].maps)
+    mobilenet = cases[0]
+    hui2019_artifacts.channels(outcome, mobilenet.model, mobilenet.x[:100])
+    hui2019_artifacts.grids(outcome, compared[mobilenet.name].maps)
     _shortcuts(given, outcome, {case.name: case for case in cases}["ResNet-like, CIFAR-10"])
     hui2019_early.faster(given, outcome, *data.cifar10(given.data))
     _not_tested(outcome)
@@ -102,70 +85,17 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _settings(given: argparse.Namespace) -> dict[str, str]:
-    counts = [_size(given, *pair) for pair in ((300, 8), (500, 20), (300, 20))]
     return {
-        "images explained": "{} photos, {} of CIFAR-10, {} shapes".format(*counts),
+        "images explained": f"{size(given, *PHOTOS)} photos, {size(given, *IMAGES)} of CIFAR-10, "
+        f"{size(given, *SHAPES)} shapes",
         "seed": str(given.seed),
         **({"quick": "yes, networks are hardly trained"} if given.quick else {}),
     }
 
 
-def _size(given: argparse.Namespace, full: Size, quick: Size) -> Size:
-    return quick if given.quick else full
-
-
-# Networks and images
-
-
-def _photos(given: argparse.Namespace) -> Case:
-    images = data.photos(given.data, _size(given, 300, 8)).images
-    return Case("MobileNet, photos", data.mobilenet(given.data), images, scaled(images), region=8)
-
-
-def _cifar(given: argparse.Namespace) -> list[Case]:
-    train, test = data.cifar10(given.data)
-    train, images = train.first(_size(given, 50_000, 1500)), test.images[: _size(given, 500, 20)]
-    training = Training(_size(given, 5, 1), flips=True)
-    sets = train, test.first(_size(given, 10_000, 200))
-    return [
-        Case(f"{name}, CIFAR-10", _learned(given, name, training, *sets), images, scaled(images))
-        for name in _size(given, tuple(NETWORKS), ("ResNet-like",))
-    ]
-
-
-def _shapes(given: argparse.Namespace) -> list[Case]:
-    made = lrpkeras.datasets.shapes(_size(given, 6000, 240), FIRST_TRAINING_SEED + given.seed)
-    test = lrpkeras.datasets.shapes(_size(given, 300, 20), given.seed)
-    sets = [Set(255 * one.images, one.labels) for one in (made, test)]
-    training = Training(_size(given, 6, 1), batch_size=64, rate=3e-3)
-    return [
-        Case(
-            f"{name}, shapes",
-            _learned(given, name, training, *sets),
-            test.images,
-            scaled(sets[1].images),
-            masks=test.masks,
-        )
-        for name in _size(given, tuple(NETWORKS), ("DenseNet-like",))
-    ]
-
-
-def _learned(
-    given: argparse.Namespace, name: str, training: Training, train: Set, test: Set
-) -> keras.Model:
-    """Return one of the networks, trained."""
-    shape, classes = train.images.shape[1:], int(train.labels.max()) + 1
-    build = {**NETWORKS, "pooled": POOLED}[name]
-    return trained(
-        given.cache,
-        f"hui2019-{name}-{shape[0]}",
-        lambda: build(shape, classes),
-        training,
-        train,
-        test,
-        scaled,
-        given.seed,
-    ).model
+def _described(name: str, network: Trained) -> list[str]:
+    numbers = f"{network.accuracy:.4f}", f"{network.model.count_params():,}"
+    return [name, *numbers, f"{network.seconds:.0f}"]
 
 
 # Rules compared
@@ -304,11 +234,10 @@ def _listed(measures: Mapping[str, Measure]) -> str:
 
 def _shortcuts(given: argparse.Namespace, outcome: Outcome, strided: Case) -> None:
     """Compare the network whose shortcuts have a stride with the one where they pool."""
-    train, test = data.cifar10(given.data)
-    training = Training(_size(given, 5, 1), flips=True)
-    sets = train.first(_size(given, 50_000, 1500)), test.first(_size(given, 10_000, 200))
-    pooled = _learned(given, "pooled", training, *sets)
-    models = {"stride": strided.model, "pool": pooled}
+    networks = {"stride": strided.network, "pool": on_cifar(given, "pooled")}
+    rows = [_described(f"shortcuts with {kind}", one) for kind, one in networks.items()]
+    outcome.table("ResNet-like, CIFAR-10", ["network", *DESCRIBED], rows)
+    models = {kind: one.model for kind, one in networks.items()}
     maps = hui2019_artifacts.shortcuts(outcome, models, strided.x)
     rows = {f"{kind}\n{mode}": one[:6] for (kind, mode), one in maps.items()}
     figure, _ = lrpkeras.plot.grid(rows, _unit(strided.images[:6]), clip=99.5)
@@ -324,8 +253,8 @@ def _not_tested(outcome: Outcome) -> None:
             "the paper's text, which names assumptions and networks",
         ),
         (
-            "The results for MobileNetV2, ResNet, DenseNet and InceptionResNetV2 on ImageNet",
-            "their weights (footnotes 1 to 4) and the paper's numbers",
+            "The networks of footnotes 1 to 4: MobileNetV2, torchvision's, InceptionResNetV2",
+            "their weights, and the paper's numbers",
         ),
     ):
         outcome.claim("abstract", says, "not tested", f"missing: {missing}")
