@@ -135,8 +135,8 @@ def _concentration_claim(outcome: Outcome, before: Mapping[tuple[str, str], Mask
         ABSTRACT,
         "Our guess: under the epsilon-rule relevance gathers in single channels",
         verdict(largest[p, "epsilon"].minus(largest[p, "identity"]) for p in PRESETS),
-        "criterion: the share of a layer's relevance in its most relevant channel, the mean over "
-        f"27 layers, is above identity's. {_listed(largest)}",
+        "criterion: the share of a layer's relevance in its most relevant channel, before "
+        f"normalization, the mean over all layers, is above identity's. {_listed(largest)}",
     )
 
 
