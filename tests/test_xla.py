@@ -6,9 +6,14 @@ import every_backend
 import keras
 import numpy as np
 import pytest
-from every_backend import ALL_PRESETS, ARCHITECTURES, FEW, SMALL
+from every_backend import ALL_PRESETS, ARCHITECTURES, FEW, SINGLE, SMALL
 
 from lrpkeras import presets
+from lrpkeras.backend.tensorflow.convolution import convolves_with_onednn
+
+# What oneDNN, which XLA does not use, does to the map of VGG16, random as it is here: with it and
+# without, TensorFlow's own differ by 3.9e-5.
+TOLERANCE = 1e-4 if convolves_with_onednn() else SINGLE
 
 
 def differences(model: keras.Model, names: tuple[str, ...]) -> dict[str, float]:
@@ -17,7 +22,7 @@ def differences(model: keras.Model, names: tuple[str, ...]) -> dict[str, float]:
     def explained(jit_compile: bool) -> Iterator[tuple[str, np.ndarray]]:
         return every_backend.explanations(model, names, jit_compile)
 
-    return every_backend.far_apart(dict(explained(True)), dict(explained(False)))
+    return every_backend.far_apart(dict(explained(True)), dict(explained(False)), TOLERANCE)
 
 
 def test_xla_compiles_a_network_to_the_same_relevance():

@@ -55,7 +55,7 @@ def test_figures_6_and_7_have_eleven_columns():
         assert any(isinstance(rule, Epsilon) for rule in rules) == ("ε" in label or "pre" in label)
 
 
-@pytest.mark.parametrize("name", {*CONVOLUTIONS.values(), *DENSE.values()})
+@pytest.mark.parametrize("name", sorted({*CONVOLUTIONS.values(), *DENSE.values()}))
 def test_presets_of_hypotheses_exist(name):
     assert presets.get(name).name == name
 
