@@ -140,8 +140,8 @@ def pixel_flipping(
     >>> analyzer = lrpkeras.Analyzer(model, "zero")
     >>> x = np.ones((1, 4), "float32")
     >>> result = lrpkeras.evaluate.pixel_flipping(analyzer, x, steps=4, replacement="zero")
-    >>> result.curves["most"].mean
-    array([10.,  6.,  3.,  1.,  0.])
+    >>> result.curves["most"].mean.tolist()
+    [10.0, 6.0, 3.0, 1.0, 0.0]
     """
     names = _orders(orders)
     _check(region, fraction, steps)
