@@ -120,7 +120,7 @@ def _of_units(relevance: np.ndarray, x: np.ndarray, unit: str) -> np.ndarray:
 
 
 def _other(model: Any, x: np.ndarray) -> Analyzer:
-    other = model if isinstance(model, Analyzer) else Analyzer(model, "epsilon")
+    other = subject.judging(model)
     other.logits(x[:1])  # refuses samples that it does not take, before any work
     return other
 

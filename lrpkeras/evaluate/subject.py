@@ -166,11 +166,14 @@ def scores(judge: Analyzer, values: np.ndarray, target: np.ndarray, score: Score
 
 
 def _judge(explainer: Any, model: Any) -> Analyzer | None:
-    if isinstance(model, Analyzer):
-        return model
     if model is not None:
-        return Analyzer(model, "epsilon")
+        return judging(model)
     return explainer if isinstance(explainer, Analyzer) else None
+
+
+def judging(model: Any) -> Analyzer:
+    """Return an analyzer of a model that decides; one that is there already serves as it is."""
+    return model if isinstance(model, Analyzer) else Analyzer(model, "epsilon")
 
 
 def _samples(x: Any) -> np.ndarray:

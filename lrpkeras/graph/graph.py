@@ -83,6 +83,12 @@ class Graph:
         places = {layer: name for layer, name in self.places.items() if name in order}
         return replace(self, nodes=order, places=places)
 
+    def leading_to(self, name: str, known: Iterable[str]) -> Graph:
+        """Return the nodes that compute one node from known ones, and these, in order."""
+        order = {other: self.nodes[other] for other in known}
+        self._visit(name, order)
+        return replace(self, nodes=order)
+
     def _visit(self, name: str, order: dict[str, Node]) -> None:
         # An explicit stack: a graph of a thousand layers is deeper than Python's own.
         stack = [(name, iter(self.nodes[name].inputs))]

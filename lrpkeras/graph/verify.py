@@ -115,7 +115,7 @@ def _right_after(
     results
         The values of the node, likewise.
     """
-    wide = replace(graph, nodes={node.name: _widened(node) for node in graph}, dtype="float64")
+    wide = _wide(graph)
     for which, result in enumerate(results):
         known = {n: backend.to_numpy(pair[which]) for n, pair in before.items() if n != name}
         plain = _value(graph, known, name)
@@ -129,19 +129,8 @@ def _right_after(
 
 def _value(graph: Graph, known: Mapping[str, np.ndarray], name: str) -> Array:
     """Compute one node's value from the nearest known ones."""
-    needed: set[str] = set()
-    waiting = [name]
-    while waiting:
-        node = graph[waiting.pop()]
-        if node.name not in needed and node.name not in known:
-            needed.add(node.name)
-            waiting += node.inputs
-    computed = {n: backend.constant(x.astype(graph.dtype)) for n, x in known.items()}
-    for node in graph:
-        if node.name in needed:
-            read = tuple(computed[n] for n in node.inputs)
-            computed[node.name] = node.held(node.compute(read, node.parameters))
-    return computed[name]
+    values = {n: backend.constant(x.astype(graph.dtype)) for n, x in known.items()}
+    return graph.leading_to(name, known).evaluate(values)[name]
 
 
 def _run(
@@ -273,9 +262,13 @@ def _shaken(graph: Graph, inputs: list[np.ndarray], seed: int) -> dict[str, Any]
 @backend.precise()
 def _in_float64(graph: Graph, inputs: list[np.ndarray]) -> dict[str, Any]:
     """Every node's value in float64, which tells rounding from mistakes."""
-    wide = replace(graph, nodes={node.name: _widened(node) for node in graph}, dtype="float64")
     arrays = [backend.constant(x.astype("float64")) for x in inputs]
-    return wide.evaluate(dict(zip(graph.inputs, arrays, strict=True)))
+    return _wide(graph).evaluate(dict(zip(graph.inputs, arrays, strict=True)))
+
+
+def _wide(graph: Graph) -> Graph:
+    """The graph with all its arrays in float64."""
+    return replace(graph, nodes={node.name: _widened(node) for node in graph}, dtype="float64")
 
 
 def _widened(node: Node) -> Node:
