@@ -68,7 +68,7 @@ def mask_share(
     return _most_relevant(
         about,
         masks.astype(float),
-        ("share on the object", absolute, percentages, masks.mean(axis=_positions(masks))),
+        ("share on the object", absolute, percentages, _mean(masks)),
         (batch_size, seed, verbose),
     )
 
@@ -117,7 +117,7 @@ def mask_distance(
             "distance from the object",
             absolute,
             percentages,
-            distances.mean(axis=_positions(masks)),
+            _mean(distances),
         ),
         (batch_size, seed, verbose),
     )
@@ -155,7 +155,7 @@ def relevance_mass(
         positive = np.maximum(relevance, 0)
         total = positive.sum(axis=1)
         rows.append((positive * inside).sum(axis=1) / np.where(total > 0, total, 1))
-    chance = masks.mean(axis=_positions(masks))
+    chance = _mean(masks)
     return Measure("relevance mass on the object", np.concatenate(rows), chance)
 
 
@@ -196,7 +196,7 @@ def relevance_rank(
         size = inside.sum(axis=1, keepdims=True)
         top = ranking.ranks(relevance, start, seed) < size
         rows.append((top & inside).sum(axis=1) / size[:, 0])
-    chance = masks.mean(axis=_positions(masks))
+    chance = _mean(masks)
     return Measure("relevance rank on the object", np.concatenate(rows), chance)
 
 
@@ -240,7 +240,7 @@ def pointing_game(
     for _, relevance, inside in _flat(about, masks, batch_size, verbose):
         highest = relevance == relevance.max(axis=1, keepdims=True)
         rows.append((highest & inside).sum(axis=1) / highest.sum(axis=1))
-    chance = masks.mean(axis=_positions(masks))
+    chance = _mean(masks)
     return Measure("pointing game", np.concatenate(rows), chance)
 
 
@@ -305,6 +305,11 @@ def _checked(
 
 def _positions(masks: np.ndarray) -> tuple[int, ...]:
     return tuple(range(1, masks.ndim))
+
+
+def _mean(of_pixels: np.ndarray) -> np.ndarray:
+    """Return the mean over the pixels of each sample."""
+    return np.asarray(of_pixels.mean(axis=_positions(of_pixels)))
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:
