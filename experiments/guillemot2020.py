@@ -118,7 +118,7 @@ def _mnist(given: argparse.Namespace, outcome: Outcome) -> Measure:
     train, shown_ones = train.first(_count(given, None, 6000)), test.first(_count(given, 1000, 200))
     networks = {}
     for name, build in NETWORKS.items():
-        training = Training(_count(given, 8, 2))
+        training = Training(_count(given, 4, 2))
         networks[name] = trained(
             given.cache, name, build, training, train, test, scaled, given.seed
         )
@@ -268,7 +268,7 @@ def _contours(
 
 def _cifar(given: argparse.Namespace, outcome: Outcome) -> Measure:
     train, test = data.cifar10(given.data)
-    training = Training(_count(given, 12, 1), flips=True)
+    training = Training(_count(given, 8, 1), flips=True)
     network = trained(
         given.cache,
         "cifar7",
