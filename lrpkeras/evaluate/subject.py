@@ -221,4 +221,5 @@ def _array(relevance: Any, x: np.ndarray) -> np.ndarray:
         )
     if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
         raise InputError("Relevance holds NaN, infinite values, or no numbers.")
-    return array
+    # Negated to be sorted, unsigned integers wrap; of many float16 values the sum is infinite.
+    return array.astype(np.result_type(array.dtype, "float32"), copy=False)

@@ -48,6 +48,18 @@ def test_a_map_beside_the_mask_is_worthless():
         assert measure(maps, IMAGES, MASKS, **QUIET).values.max() == 0
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "float16", "float64"])
+@pytest.mark.parametrize("measure", MEASURES)
+def test_maps_of_any_type_of_numbers_mean_the_same(measure, dtype):
+    """Unsigned, zero would come before one; in half precision, 40,000 times 100 is infinite."""
+    mask = np.zeros((1, 200, 200), bool)
+    mask[0, :100] = True
+    x = np.zeros((1, 200, 200, 1), "float32")
+    result = measure((100 * mask).astype(dtype), x, mask, **QUIET)
+    values = result.value_at(50).values if isinstance(result, Curve) else result.values
+    assert values.tolist() == [0 if measure is mask_distance else 1]
+
+
 @pytest.mark.parametrize("constant", [False, True])
 def test_noise_and_maps_of_one_value_are_at_chance(constant):
     """The mean is within four standard errors of it."""
