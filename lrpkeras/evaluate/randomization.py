@@ -127,11 +127,21 @@ def _maps(about: subject.Subject, batch_size: int) -> list[np.ndarray]:
 
 def _layers(model: keras.Model) -> list[keras.Layer]:
     """Return the layers that have weights of their own, from the top."""
-    flat = model._flatten_layers(include_self=False, recursive=True)
+    flat = dict.fromkeys(_with_nested(model))  # a layer that is called twice comes once
     own = [layer for layer in flat if layer._trainable_variables or layer._non_trainable_variables]
     if not own:
         raise InputError("The model has no weights to randomize.")
     return own[::-1]
+
+
+def _with_nested(layer: keras.Layer) -> Iterator[keras.Layer]:
+    """Yield the layers inside one, from the bottom; each behind those that it consists of.
+
+    Keras' own `_flatten_layers` turns the order of nested ones round.
+    """
+    for part in layer._layers:
+        yield from _with_nested(part)
+        yield part
 
 
 @contextmanager

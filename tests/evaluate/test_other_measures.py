@@ -183,6 +183,30 @@ def test_layers_are_randomized_from_the_top_and_come_back(net):
     assert np.array_equal(np.asarray(analyzer(IMAGES)), maps)
 
 
+def nested(kind):
+    """Return a network in a network in a network, with layers numbered from the bottom."""
+    x = keras.Input((4,))
+
+    def model(first, second, name):
+        if kind == "sequential":
+            return keras.Sequential([keras.Input((4,)), first, second], name=name)
+        return keras.Model(x, second(first(x)), name=name)
+
+    def layer(number):
+        return keras.layers.Dense(4, name=str(number))
+
+    middle = model(model(layer(1), layer(2), "inner"), layer(3), "middle")
+    return model(layer(0), model(middle, layer(4), "outer"), "whole")
+
+
+@pytest.mark.parametrize("kind", ["sequential", "functional"])
+def test_nested_layers_are_randomized_from_the_top_too(kind):
+    pytest.importorskip("scipy")
+    analyzer = lrpkeras.Analyzer(nested(kind), "zero")
+    result = randomization(analyzer, GENERATOR.uniform(size=(2, 4)), verbose=0)
+    assert result.layers == ("4", "3", "2", "1", "0")
+
+
 @pytest.mark.parametrize("cascade", [True, False])
 def test_each_map_is_that_of_an_analyzer_of_the_shuffled_model(net, cascade):
     analyzer = lrpkeras.Analyzer(net, "epsilon")
