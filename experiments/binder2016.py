@@ -164,7 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _prepared(given: argparse.Namespace) -> tuple[Trained, np.ndarray, int]:
     """Return the network, the images that are explained, and at how many steps scores are taken."""
     train, test = data.cifar10(given.data)
-    epochs, used, count, steps = (2, 3000, 60, 16) if given.quick else (12, None, 5000, 32)
+    epochs, used, count, steps = (2, 3000, 60, 16) if given.quick else (6, None, 2000, 32)
     training = Training(epochs, flips=True)
     made = trained(
         given.cache, "lrn", network, training, train.first(used), test, scaled, given.seed

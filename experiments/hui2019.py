@@ -104,15 +104,16 @@ def _described(name: str, network: Trained) -> list[str]:
 def compare(given: argparse.Namespace, outcome: Outcome, case: Case) -> Compared:
     """Measure all rules on one network, and tell it in a table and a picture of each kind."""
     compared, curves = Compared(), {}
-    random = _flipped(case, np.zeros(case.x.shape, "float32"), "random")
+    judge = lrpkeras.Analyzer(case.model, "epsilon")  # of which only the decisions are used
+    random = _flipped(case, judge, np.zeros(case.x.shape, "float32"), "random")
     for key in ((preset, mode) for preset in PRESETS for mode in MODES):
         explaining = analyzer(case.model, *key)
         relevance = explaining.explain(case.x, batch_size=16, verbose=0).relevance
-        most = _flipped(case, relevance, "most")
+        most = _flipped(case, judge, relevance, "most")
         flipping = Flipping({**most.curves, **random.curves})
         compared.gaps[key], compared.areas[key] = flipping.gap, flipping.area
         compared.kept[key] = evaluate.conservation(relevance, case.x, model=explaining, verbose=0)
-        compared.maps[key] = relevance[:100]
+        compared.maps[key] = relevance[:100].copy()  # a view would keep all of them
         if case.masks is not None:
             compared.masses[key] = evaluate.relevance_mass(
                 relevance, case.x, case.masks, 0, verbose=0
@@ -124,12 +125,14 @@ def compare(given: argparse.Namespace, outcome: Outcome, case: Case) -> Compared
     return compared
 
 
-def _flipped(case: Case, relevance: np.ndarray, order: str) -> Flipping:
+def _flipped(
+    case: Case, judge: lrpkeras.Analyzer, relevance: np.ndarray, order: str
+) -> Flipping:
     """Flip squares; the random order is the same whatever the relevance."""
     return evaluate.pixel_flipping(
         relevance,
         case.x,
-        model=case.model,
+        model=judge,
         orders=order,
         region=case.region,
         replacement="mean",
@@ -179,8 +182,13 @@ def intuitive_rules(outcome: Outcome, gaps: Mapping[str, Mapping[Key, Measure]])
 
 
 def is_poor(gaps: Mapping[Key, Measure], preset: str, mode: str) -> bool:
-    """Whether a rule's gap is below half of the best one's, with an interval that says so."""
+    """Whether a rule's gap is below half of the best one's, with an interval that says so.
+
+    Where even the best rule is not known to be above chance, none is poor beside it.
+    """
     best = max((gaps[preset, other] for other in MODES), key=lambda gap: gap.mean)
+    if above(best) is not True:
+        return False
     return above(Measure("half of the best", best.values / 2).minus(gaps[preset, mode])) is True
 
 

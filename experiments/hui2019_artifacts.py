@@ -20,6 +20,9 @@ from lrpkeras.evaluate import Measure
 
 Masks = dict[str, np.ndarray]  # by normalization: (channels,)
 ABSTRACT = "abstract, training artifacts for MobileNet"
+DETECTED = "By using the epsilon-rule for BatchNorm layers we are able to detect "
+TRAINING = f"{DETECTED}training artifacts for MobileNet. Our guess at one:"
+DESIGN = f"{DETECTED}... layer design artifacts for ResNet. Our guess:"
 STAGES = ("stage1_input", "stage2_input", "stage3_input")
 
 
@@ -116,7 +119,7 @@ def _unusual_claim(
     count = sum(int(mask.sum()) for mask in masks.values())
     outcome.claim(
         ABSTRACT,
-        f"Our guess: under the epsilon-rule relevance gathers in channels of {kind}",
+        f"{TRAINING} relevance gathers in unusual channels ({kind})",
         verdict(over),
         f"criterion: the share of relevance in these {count} channels, before normalization, is "
         f"above their share of all channels of the {len(masks)} layers that have such, "
@@ -133,7 +136,7 @@ def _concentration_claim(outcome: Outcome, before: Mapping[tuple[str, str], Mask
     }
     outcome.claim(
         ABSTRACT,
-        "Our guess: under the epsilon-rule relevance gathers in single channels",
+        f"{TRAINING} relevance gathers in single channels",
         verdict(largest[p, "epsilon"].minus(largest[p, "identity"]) for p in PRESETS),
         "criterion: the share of a layer's relevance in its most relevant channel, before "
         f"normalization, the mean over all layers, is above identity's. {_listed(largest)}",
@@ -260,7 +263,7 @@ def _shortcut_claims(outcome: Outcome, even: Mapping[tuple[str, str, str], list[
     ]
     outcome.claim(
         "abstract, layer design artifacts for ResNet",
-        "Our guess: under the epsilon-rule relevance is where the strided shortcuts look",
+        f"{DESIGN} relevance is where the strided shortcuts look",
         verdict([*alone, *less]),
         "criterion: at the input of every stage, the share of even positions is above 1/4, and "
         "above that of the network with pooling in its shortcuts. Less 1/4, by stage: "
@@ -277,7 +280,7 @@ def _shortcut_claims(outcome: Outcome, even: Mapping[tuple[str, str, str], list[
     ]
     outcome.claim(
         "abstract, layer design artifacts for ResNet",
-        "Our guess: it is the epsilon-rule that shows it (more than identity does)",
+        f"{DESIGN} relevance is there more than under identity",
         verdict(more),
         f"share of even positions, epsilon less identity, by stage and preset: {_row(more)}",
     )

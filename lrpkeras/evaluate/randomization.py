@@ -88,20 +88,21 @@ def randomization(
     """
     if not isinstance(analyzer, Analyzer) or not isinstance(analyzer.model, keras.Model):
         raise InputError("randomization changes the weights of an Analyzer's Keras model.")
-    about = subject.subject(analyzer, x, target, batch_size=batch_size)
     compare, layers = named(similarity), _layers(analyzer.model)
+    analyzer.refresh()  # in the end it has the model's weights of now: so it has at the start
+    about = subject.subject(analyzer, x, target, batch_size=batch_size)
     trained = _maps(about, batch_size)
     rows = [np.array([compare(one, one) for one in trained])]
     bar = batching.progress(len(layers), verbose)
     with _restored(analyzer):
-        weights = [layer.get_weights() for layer in layers]
         for number, layer in enumerate(layers):
-            _shuffle(layer, seed, number)
+            weights = [variable.numpy() for variable in _own(layer)]
+            _assign(layer, _shuffled(weights, seed, number))
             analyzer.refresh()
             pairs = zip(trained, _maps(about, batch_size), strict=True)
             rows.append(np.array([compare(one, other) for one, other in pairs]))
             if not cascade:
-                layer.set_weights(weights[number])
+                _assign(layer, weights)
             if bar is not None:
                 bar.add(1)
     return _result(np.stack(rows, axis=1), layers)
@@ -128,10 +129,10 @@ def _maps(about: subject.Subject, batch_size: int) -> list[np.ndarray]:
 def _layers(model: keras.Model) -> list[keras.Layer]:
     """Return the layers that have weights of their own, from the top."""
     flat = dict.fromkeys(_with_nested(model))  # a layer that is called twice comes once
-    own = [layer for layer in flat if layer._trainable_variables or layer._non_trainable_variables]
-    if not own:
+    weighted = [layer for layer in flat if _own(layer)]
+    if not weighted:
         raise InputError("The model has no weights to randomize.")
-    return own[::-1]
+    return weighted[::-1]
 
 
 def _with_nested(layer: keras.Layer) -> Iterator[keras.Layer]:
@@ -156,10 +157,16 @@ def _restored(analyzer: Analyzer) -> Iterator[None]:
         analyzer.refresh()
 
 
-def _shuffle(layer: keras.Layer, seed: int, number: int) -> None:
+def _own(layer: keras.Layer) -> list[keras.Variable]:
+    """Return a layer's weights without those of layers inside it, which come on their own."""
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
+
+
+def _assign(layer: keras.Layer, weights: list[np.ndarray]) -> None:
+    for variable, weight in zip(_own(layer), weights, strict=True):
+        variable.assign(weight)
+
+
+def _shuffled(weights: list[np.ndarray], seed: int, number: int) -> list[np.ndarray]:
     generator = np.random.default_rng([seed, For.WEIGHTS, number])
-    shuffled = [
-        generator.permutation(weight.reshape(-1)).reshape(weight.shape)
-        for weight in layer.get_weights()
-    ]
-    layer.set_weights(shuffled)
+    return [generator.permutation(weight.reshape(-1)).reshape(weight.shape) for weight in weights]

@@ -207,6 +207,49 @@ def test_nested_layers_are_randomized_from_the_top_too(kind):
     assert result.layers == ("4", "3", "2", "1", "0")
 
 
+class Scaled(keras.layers.Layer):
+    """A layer with a weight of its own, and one that belongs to a layer inside."""
+
+    def build(self, shape):
+        self.inner = keras.layers.Dense(4, use_bias=False, name="inner")
+        self.inner.build(shape)
+        self.scale = self.add_weight(shape=(4,), initializer=lambda *_, **__: np.arange(1.0, 5))
+
+    def call(self, x):
+        return self.inner(x) * self.scale
+
+
+def test_a_layer_is_randomized_without_the_layers_inside_it():
+    model = keras.Sequential([keras.Input((4,)), Scaled(name="outer")])
+    trained = model.get_weights()
+    same = []
+
+    def compare(one, other):
+        now = zip(model.get_weights(), trained, strict=True)
+        same.append([np.array_equal(weight, before) for weight, before in now])
+        return 0.0
+
+    analyzer = lrpkeras.Analyzer(model, "zero")
+    result = randomization(
+        analyzer, np.ones((1, 4)), similarity=compare, cascade=False, seed=1, verbose=0
+    )
+    assert [weight.shape for weight in trained] == [(4,), (4, 4)]
+    assert result.layers == ("outer", "inner")
+    assert same == [[True, True], [False, True], [True, False]]
+
+
+def test_the_maps_that_others_are_compared_with_are_those_of_the_model_as_it_is():
+    """The analyzer has read w = (1, 2, 3), and the model has (3, 2, 1) by now."""
+    model = linear([1.0, 2, 3])
+    analyzer = lrpkeras.Analyzer(model, "zero")
+    model.set_weights([np.array([[3.0], [2], [1]]), np.zeros(1)])
+    seen = []
+    randomization(
+        analyzer, np.ones((1, 3)), similarity=lambda one, other: seen.append(one) or 0.0, verbose=0
+    )
+    assert seen[0] == pytest.approx([3, 2, 1])
+
+
 @pytest.mark.parametrize("cascade", [True, False])
 def test_each_map_is_that_of_an_analyzer_of_the_shuffled_model(net, cascade):
     analyzer = lrpkeras.Analyzer(net, "epsilon")

@@ -37,6 +37,12 @@ def test_a_rule_is_poor_below_half_of_the_best(gap, poor):
     assert hui2019.is_poor(gaps, "some", "epsilon") == poor
 
 
+def test_no_rule_is_poor_where_none_is_above_chance():
+    gaps = {("some", mode): measure(-1.0) for mode in hui2019.MODES}
+    gaps["some", "epsilon"] = measure(-2.0)
+    assert not hui2019.is_poor(gaps, "some", "epsilon")
+
+
 def test_an_advantage_needs_all_rules_that_it_is_over():
     found = {
         name: hui2019.Compared(
