@@ -125,9 +125,7 @@ def compare(given: argparse.Namespace, outcome: Outcome, case: Case) -> Compared
     return compared
 
 
-def _flipped(
-    case: Case, judge: lrpkeras.Analyzer, relevance: np.ndarray, order: str
-) -> Flipping:
+def _flipped(case: Case, judge: lrpkeras.Analyzer, relevance: np.ndarray, order: str) -> Flipping:
     """Flip squares; the random order is the same whatever the relevance."""
     return evaluate.pixel_flipping(
         relevance,
