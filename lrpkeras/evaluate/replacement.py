@@ -44,7 +44,8 @@ class Filling:
                 "array like a sample, or a function from a batch to what replaces it."
             )
         axes = tuple(range(max(1, x.ndim - 1)))
-        return cls(kind, x.min(axis=axes), x.max(axis=axes), x.mean(axis=axes))
+        # In float32 the sum over a few hundred photos stops growing.
+        return cls(kind, x.min(axis=axes), x.max(axis=axes), x.mean(axis=axes, dtype=float))
 
     def batch(self, x: np.ndarray, start: int, seed: int) -> np.ndarray:
         """Return an array like `x`, the samples from number `start` on."""

@@ -65,7 +65,7 @@ class Measure:
     @property
     def mean(self) -> float:
         """The mean over samples."""
-        return float(self.values.mean())
+        return float(self.values.mean(dtype=float))
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """Return the bootstrap interval of the mean; NaN for a single sample."""
@@ -133,7 +133,7 @@ class Curve:
     @property
     def mean(self) -> np.ndarray:
         """The mean over samples, `(steps,)`."""
-        return np.asarray(self.values.mean(axis=0))
+        return np.asarray(self.values.mean(axis=0, dtype=float))
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
         """Return the ends of the bootstrap intervals of the mean, `(steps,)` each."""

@@ -7,7 +7,8 @@ from evaluate.linear_models import linear, of_class, on_images
 
 import lrpkeras
 from lrpkeras.errors import InputError
-from lrpkeras.evaluate import pixel_flipping
+from lrpkeras.evaluate import Curve, pixel_flipping
+from lrpkeras.evaluate.replacement import Filling
 
 GENERATOR = np.random.default_rng(0)
 WEIGHTS = GENERATOR.normal(size=(3, 6, 5, 2)).astype("float32")
@@ -141,6 +142,17 @@ def test_in_the_end_everything_is_the_replacement(replacement, filled):
     )
     expected = float((WEIGHTS[1] * filled).sum())
     assert result.curves["random"].values[:, -1] == pytest.approx([expected] * 7, abs=1e-5)
+
+
+def test_the_mean_of_many_values_is_exact():
+    """In float32, 2^24 + 1 is 2^24: the sum of one such and 4096 ones would lack all ones."""
+    x = np.ones((4097, 2), "float32")
+    x[0] = 2**24
+    filled = Filling.of("mean", x).batch(x[:1], 0, 0)
+    assert filled.tolist() == [[4096, 4096]]
+    curve = Curve("score", np.arange(2.0), x, "steps")
+    assert curve.mean.tolist() == [4096, 4096]
+    assert curve.value_at(1).mean == 4096
 
 
 def test_blurring_keeps_what_is_uniform_and_levels_the_rest():
