@@ -210,7 +210,8 @@ def _counts(size: int, fraction: float, steps: int) -> np.ndarray:
 
 
 def _orders(orders: str | Sequence[str]) -> tuple[str, ...]:
-    names = (orders,) if isinstance(orders, str) else tuple(orders)
+    # Each once: the scores of one asked for twice would be those of twice as many samples.
+    names = tuple(dict.fromkeys([orders] if isinstance(orders, str) else orders))
     if not names or not set(names) <= set(ORDERS):
         raise InputError(f"orders={orders!r}: give some of {', '.join(map(repr, ORDERS))}.")
     return names

@@ -289,6 +289,15 @@ def test_what_does_not_fit_is_refused(settings, message):
         pixel_flipping(settings.pop("explainer"), settings.pop("x"), **settings)
 
 
+def test_an_order_that_is_asked_for_twice_counts_once():
+    analyzer = lrpkeras.Analyzer(MODEL, "zero")
+    once, twice = (
+        pixel_flipping(analyzer, IMAGES, orders=orders, steps=2, verbose=0).curves["most"]
+        for orders in ("most", ("most", "random", "most"))
+    )
+    assert twice.values.tolist() == once.values.tolist()
+
+
 def test_an_output_with_positions_is_refused():
     model = keras.Sequential([keras.Input((6, 5, 2)), keras.layers.Conv2D(3, 1)])
     with pytest.raises(lrpkeras.LrpError, match="other axes than samples and classes"):
