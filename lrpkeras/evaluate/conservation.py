@@ -47,11 +47,10 @@ def conservation(
             "the analyzer with initial='logit'."
         )
     about = subject.subject(explainer, x, target, model, batch_size=batch_size)
-    assert about.judge is not None
-    rows = []
+    judge, rows = about.scorer(), []
     for batch in about.batches(batch_size, verbose):
-        values = subject.logits(about.judge, batch.x, len(batch.x)).astype(float)
-        logits = subject.scores(about.judge, values, batch.target, "logit")
+        values = subject.logits(judge, batch.x, len(batch.x)).astype(float)
+        logits = subject.scores(judge, values, batch.target, "logit")
         if not logits.all():
             zero = batch.start + np.flatnonzero(logits == 0)
             raise InputError(f"The logits of samples {zero.tolist()} are 0: explain other classes.")

@@ -104,8 +104,7 @@ def counterfactual(
     """
     subject.check_score(score)
     about = subject.subject(explainer, x, target, model, batch_size=batch_size)
-    judge, filling = about.judge, Filling.of(replacement, about.x)
-    assert judge is not None
+    judge, filling = about.scorer(), Filling.of(replacement, about.x)
     side = _side(size, about.x.shape)
     columns: list[list[np.ndarray]] = []
     for batch in about.batches(batch_size, verbose):

@@ -147,8 +147,7 @@ def pixel_flipping(
     _check(region, fraction, steps)
     subject.check_score(score)
     about = subject.subject(explainer, x, target, model, batch_size=batch_size)
-    judge = about.judge
-    assert judge is not None
+    judge = about.scorer()
     filling = Filling.of(replacement, about.x)
     rows: dict[str, list[np.ndarray]] = {name: [] for name in names}
     at = np.zeros(0)

@@ -58,6 +58,25 @@ class Subject:
     target: np.ndarray
     judge: Analyzer | None
 
+    def scorer(self) -> Analyzer:
+        """Return the analyzer of the model whose scores of the classes are followed.
+
+        Raises
+        ------
+        TargetError
+            If it is another one than explains, and does not have all these classes.
+        """
+        assert self.judge is not None
+        shape = self.judge.output_shape
+        _check_classes(shape)
+        known = shape[-1]
+        if known is not None and self.target.max() >= known:
+            raise TargetError(
+                f"Class {self.target.max()} is explained, and the model that decides has classes 0 "
+                f"to {known - 1}: measure what both know."
+            )
+        return self.judge
+
     def batches(self, batch_size: int, verbose: str | int = 0) -> Iterator[Batch]:
         """Explain batch by batch, with a progress bar that moves as batches are done with."""
         size = batching.positive(batch_size)

@@ -6,8 +6,8 @@ import pytest
 from evaluate.linear_models import linear, of_class, on_images
 
 import lrpkeras
-from lrpkeras.errors import InputError
-from lrpkeras.evaluate import Curve, pixel_flipping
+from lrpkeras.errors import InputError, TargetError
+from lrpkeras.evaluate import Curve, conservation, counterfactual, pixel_flipping, retention
 from lrpkeras.evaluate.replacement import Filling
 
 GENERATOR = np.random.default_rng(0)
@@ -296,6 +296,16 @@ def test_an_order_that_is_asked_for_twice_counts_once():
         for orders in ("most", ("most", "random", "most"))
     )
     assert twice.values.tolist() == once.values.tolist()
+
+
+@pytest.mark.parametrize("target", [2, None])
+def test_a_class_that_the_deciding_model_does_not_have_is_refused(target):
+    images = np.repeat(IMAGES[:1] * 0 + WEIGHTS[2], 2, axis=0)  # class 2 wins
+    analyzer = lrpkeras.Analyzer(MODEL, "zero")
+    for measure in (pixel_flipping, counterfactual, conservation):
+        with pytest.raises(TargetError, match="Class 2 is explained, .* classes 0 to 1"):
+            measure(analyzer, images, target, model=on_images(WEIGHTS[:2]), verbose=0)
+    assert retention(analyzer, images, target, model=on_images(WEIGHTS[:2]), verbose=0).mean[-1]
 
 
 def test_an_output_with_positions_is_refused():
