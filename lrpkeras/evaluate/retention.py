@@ -74,8 +74,9 @@ def retention(
     Nyiri & Gibaru, Relative LRP, sections 3 to 5, figures 9 to 22.
     """
     shares = percentages_of(percentages)
-    about = subject.subject(explainer, x, target, model, batch_size=batch_size)
-    judge = about.judge if other_model is None else _other(other_model, about.x)
+    decides = other_model is None
+    about = subject.subject(explainer, x, target, model, decides=decides, batch_size=batch_size)
+    judge = about.judge if decides else _other(other_model, about.x)
     assert judge is not None
     right = _labels(labels, judge, about.x, batch_size)
     filling, rows = Filling.of(fill, about.x), []
@@ -121,7 +122,8 @@ def _of_units(relevance: np.ndarray, x: np.ndarray, unit: str) -> np.ndarray:
 
 def _other(model: Any, x: np.ndarray) -> Analyzer:
     other = subject.judging(model)
-    other.logits(x[:1])  # refuses samples that it does not take, before any work
+    # Refuses samples that it does not take, and outputs that do not decide, before any work.
+    subject.decisions(subject.logits(other, x[:1]))
     return other
 
 

@@ -159,6 +159,7 @@ def logits(judge: Analyzer, x: np.ndarray, batch_size: int = 32) -> np.ndarray:
 
 def decisions(values: np.ndarray) -> np.ndarray:
     """Return the class that logits decide for; of a single logit, whether it is positive."""
+    _check_classes(values.shape)
     if values.shape[1] == 1:
         return (values[:, 0] > 0).astype(int)
     return values.argmax(axis=1)

@@ -1,11 +1,12 @@
 """Retention, against decisions of linear models that are made by hand."""
 
+import keras
 import numpy as np
 import pytest
 from evaluate.linear_models import linear, of_class, on_images
 
 import lrpkeras
-from lrpkeras.errors import InputError
+from lrpkeras.errors import InputError, TargetError
 from lrpkeras.evaluate import retention
 from lrpkeras.evaluate.retention import PERCENTAGES
 
@@ -77,6 +78,23 @@ def test_a_single_logit_decides_by_its_sign():
     )
     # The most relevant entries are the positive ones: kept alone they turn the first decision.
     assert result.values.tolist() == [[False, False, True], [True, True, True]]
+
+
+def test_another_model_decides_over_maps_that_come_without_theirs():
+    """Maps of the first model's class 1, decided over by the other: no third one is asked."""
+    maps = np.stack([of_class(WEIGHTS, x, 1) for x in IMAGES])
+    settings = {"other_model": on_images(OTHER), "percentages": [10, 40], "verbose": 0}
+    alone = retention(maps, IMAGES, 1, **settings)
+    both = retention(lrpkeras.Analyzer(MODEL, "zero"), IMAGES, 1, **settings)
+    assert alone.values.tolist() == both.values.tolist()
+
+
+def test_what_decides_nothing_is_refused():
+    everywhere = keras.Sequential([keras.Input((5, 5, 3)), keras.layers.Conv2D(4, 1)])
+    analyzer = lrpkeras.Analyzer(MODEL, "zero")
+    for settings in ({"other_model": everywhere}, {"model": everywhere}):
+        with pytest.raises(TargetError, match="other axes than samples and classes"):
+            retention(analyzer, IMAGES, verbose=0, **settings)
 
 
 def test_the_percentages_are_the_papers():
