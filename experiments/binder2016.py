@@ -41,11 +41,13 @@ from experiments.binder2016_claims import (
     claim_conservation,
     claim_messages,
     claim_orders,
+    claim_smoothness,
     claim_table_1,
     claim_table_2,
     claim_table_3,
     early,
     not_tested,
+    variation,
 )
 from experiments.outcome import Outcome, shown
 from experiments.trained import Trained, Training, trained
@@ -155,6 +157,7 @@ def main(arguments: list[str] | None = None) -> None:
     claim_table_1(outcome, areas)
     claim_table_2(outcome, areas)
     claim_table_3(outcome, areas, firsts)
+    claim_smoothness(outcome, _variations(grey, analyzers))
     _units(outcome, Explained(made.model, scaled(images[:1000]), steps))
     not_tested(outcome)
     _draw(given, outcome, grey, orders, analyzers)
@@ -213,6 +216,15 @@ def _conserved(explained: Explained, analyzers: Analyzers) -> dict[tuple[str, st
         (rule, way): evaluate.conservation(analyzers[rule, way], few, verbose=0)
         for rule in THEIRS
         for way in TREATMENTS
+    }
+
+
+def _variations(explained: Explained, analyzers: Analyzers) -> dict[tuple[str, str], Measure]:
+    """Return how much neighbouring pixels differ in maps."""
+    few = explained.x[:500]
+    return {
+        key: variation(analyzer.explain(few, verbose=0).relevance)
+        for key, analyzer in analyzers.items()
     }
 
 

@@ -93,7 +93,7 @@ def test_messages_are_equation_15():
     whole = 1 + b * (x**2).sum()
     z = -2 * b * c * 3.0 * x[0] ** 2 / whole ** (c + 1)
     z[2] = 3.0 / (1 + b * 9) ** c
-    np.testing.assert_allclose(claims.messages(x, b)[0], z / z.sum(), rtol=1e-5)
+    np.testing.assert_allclose(claims.messages(x, b, c)[0], z / z.sum(), rtol=1e-5)
 
 
 def test_early_is_the_first_eighth_of_a_curve():
@@ -145,6 +145,30 @@ def test_equal_numbers_reproduce_no_difference():
     found = verdicts(same)
     assert found[:6] == ["not reproduced"] * 6
     assert found[-1] == "partly", "none beats it"
+
+
+def test_an_order_needs_intervals_that_tell_neighbours_apart():
+    noise = 100 * np.random.default_rng(0).normal(size=(len(THEIR_ORDER), 50))
+    noise -= noise.mean(axis=1, keepdims=True)
+    parts = zip(THEIR_ORDER.items(), noise, strict=True)
+    outcome = Outcome("binder2016", "Binder 2016", {})
+    claims.claim_table_2(outcome, {key: Measure("area", at + row) for (key, at), row in parts})
+    assert outcome.claims[-1].where == "section 4, order on CIFAR-10"
+    assert outcome.claims[-1].verdict == "not reproduced"
+
+
+def test_maps_of_single_pixels_are_sharper_than_constant_ones():
+    single = np.zeros((20, 8, 8, 3))
+    single[:, ::4, ::4] = 1.0
+    maps = {rule: single if rule in claims.BEST else np.ones_like(single) for rule in run.RULES}
+    outcome = Outcome("binder2016", "Binder 2016", {})
+    variations = {
+        (rule, way): claims.variation(maps[rule]) for rule in maps for way in claims.ORDER
+    }
+    claims.claim_smoothness(outcome, variations)
+    # Both betas give constant maps here: neither is the sharper one.
+    verdicts = [claim.verdict for claim in outcome.claims]
+    assert verdicts == ["not reproduced", "reproduced", "reproduced"]
 
 
 def test_the_tables_signs_are_the_orders():
