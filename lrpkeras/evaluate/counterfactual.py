@@ -90,7 +90,8 @@ def counterfactual(
 
     Returns
     -------
-    Scores before and after, squares, and what squares at random places do.
+    Scores before and after, squares, and what squares at random places do. Of several squares with
+    the same, lowest relevance, one by lot.
 
     Raises
     ------
@@ -109,7 +110,7 @@ def counterfactual(
     columns: list[list[np.ndarray]] = []
     for batch in about.batches(batch_size, verbose):
         windows = _windows(ranking.of_pixels(batch.relevance, batch.x), side)
-        corners = _lowest(windows)
+        corners = _lowest(windows, batch.start, seed)
         anywhere = _anywhere(windows.shape, batch.start, seed)
         filled = filling.batch(batch.x, batch.start, seed)
 
@@ -140,8 +141,14 @@ def _windows(relevance: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(sliding_window_view(rows, side, axis=2).sum(axis=-1))
 
 
-def _lowest(windows: np.ndarray) -> np.ndarray:
-    lowest = windows.reshape(len(windows), -1).argmin(axis=1)
+def _lowest(windows: np.ndarray, start: int, seed: int) -> np.ndarray:
+    """Return the corner of each sample's lowest square; of several equal ones, one by lot.
+
+    The first of them would be the upper left corner, which is hardly ever worth what chance is.
+    """
+    flat = windows.reshape(len(windows), -1)
+    lots = drawn_for(For.ORDER, seed, start, flat.shape)
+    lowest = np.where(flat == flat.min(axis=1, keepdims=True), lots, -1).argmax(axis=1)
     return np.stack(np.unravel_index(lowest, windows.shape[1:]), axis=1)
 
 

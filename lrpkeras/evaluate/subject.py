@@ -206,6 +206,11 @@ def _samples(x: Any) -> np.ndarray:
             f"Samples are numbers, (samples, ...), of a model with one input; got "
             f"{array.dtype} of shape {array.shape}."
         )
+    wrong = np.flatnonzero([not np.isfinite(sample).all() for sample in array])
+    if len(wrong):
+        raise InputError(
+            f"Samples {wrong[:5].tolist()} hold NaN or infinite values: replace them first."
+        )
     return array if array.dtype.kind == "f" else array.astype("float32")
 
 

@@ -84,6 +84,15 @@ def test_a_linear_map_changes_as_much_as_its_input():
     assert len({other.tobytes() for other in moved}) == 4
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_samples_that_are_no_numbers_are_refused_whoever_explains(wrong):
+    """A function may not mind; the range of the samples, and so the noise, would be NaN."""
+    x = X.copy()
+    x[3, 1] = wrong
+    with pytest.raises(InputError, match=r"Samples \[3\] hold NaN"):
+        sensitivity(lambda x, target: np.ones_like(x), x, 0, batch_size=2, verbose=0)
+
+
 def test_sensitivity_keeps_the_class_and_does_not_depend_on_batches():
     analyzer = lrpkeras.Analyzer(small_net(), "epsilon", verify=False)
     one, two = (sensitivity(analyzer, IMAGES, batch_size=n, verbose=0) for n in (4, 3))
@@ -151,6 +160,24 @@ def test_squares_at_random_places_reach_every_place():
     )
     lost = result.before - result.random
     assert set(np.round(lost).astype(int)) == set(range(16))
+
+
+def test_of_squares_with_the_same_relevance_one_is_taken_by_lot():
+    """What a map of one value takes away is what chance does: the mean of all 9 places.
+
+    The pixels weigh 0 to 15, and a square of 2 by 2 at (i, j) weighs 4 (4 i + j) + 10.
+    """
+    weights = np.arange(16, dtype="float32").reshape(1, 4, 4, 1)
+    x = np.ones((400, 4, 4, 1), "float32")
+    settings = {"model": on_images(weights), "size": 2, "replacement": "zero", "score": "logit"}
+    result = counterfactual(np.ones_like(x), x, 0, **settings, verbose=0)
+    lost = result.before - result.after
+    assert set(map(tuple, result.corners.tolist())) == set(np.ndindex(3, 3))
+    assert abs(lost.mean() - 30) < 4 * lost.std() / 20
+    in_batches = counterfactual(np.ones_like(x), x, 0, **settings, batch_size=150, verbose=0)
+    assert np.array_equal(in_batches.corners, result.corners)
+    other = counterfactual(np.ones_like(x), x, 0, **settings, seed=1, verbose=0)
+    assert not np.array_equal(other.corners, result.corners)
 
 
 def test_the_square_is_a_fifth_of_the_shorter_side_unless_told():
