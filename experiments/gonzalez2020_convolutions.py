@@ -37,6 +37,7 @@ def convolutions(outcome: Outcome, digits: Digits) -> None:
             [[label, *map(shown, row)] for label, row in numbers.items()],
         )
     _pattern(outcome, hidden, below)
+    _order(outcome, {label: row[3] for label, row in below.items()})
     for label, other in (("α2β1", "α1β0"), ("ε", "α1β0"), ("α1β1", "α1β(-1)")):
         _noisier(outcome, f"figure {16 if label == 'α1β1' else 15}", hidden, label, other)
     decisions(outcome, "section 4.2", {label: row[3] for label, row in below.items()})
@@ -73,9 +74,20 @@ def _pattern(outcome: Outcome, hidden: dict[str, tuple], below: dict[str, tuple]
     outcome.claim(
         "figure 16",
         "Flat gives a correct map: it conserves the pattern",
-        judged(*map(above, flat)),
+        judged(above(hidden["flat"][0]), *map(above, flat)),
         f"agreement of conv_1 with the max pool: flat {shown(hidden['flat'][0])}; more than ε, "
         f"α2β1, α1β1 by {', '.join(map(shown, flat))}",
+    )
+
+
+def _order(outcome: Outcome, gaps: dict[str, Measure]) -> None:
+    """Say whether three rules are as good as the text has them."""
+    more = [gaps[one].minus(gaps[other]) for one, other in (("α2β1", "ε"), ("α1β0", "α2β1"))]
+    outcome.claim(
+        "section 4.2",
+        "α2β1 in convolutions gives a better map than ε, and a worse one than α1β0",
+        judged(*map(above, more)),
+        f"flipping gap (logit): α2β1 less ε {shown(more[0])}, α1β0 less α2β1 {shown(more[1])}",
     )
 
 
@@ -143,8 +155,8 @@ def followed(relevance: np.ndarray, activation: np.ndarray) -> Measure:
 # Hypothesis 3
 
 
-def first_layer(outcome: Outcome, digits: Digits) -> None:
-    """Measure what the rule of the first layer changes."""
+def first_layer(outcome: Outcome, digits: Digits) -> Measure:
+    """Measure what the rule of the first layer changes; return how alike figure 20's maps are."""
     numbers = {}
     for label, preset in FIRST_LAYERS.items():
         maps = digits.maps(preset, "negative").input
@@ -165,6 +177,8 @@ def first_layer(outcome: Outcome, digits: Digits) -> None:
         judged(above(more) is not True),
         f"flipping gap (logit), α1β0 preset flat less flat preset: {shown(more)}",
     )
+    inputs = (digits.maps(FIRST_LAYERS[one], "negative").input for one in (flat, "flat preset"))
+    return agreement(*inputs)
 
 
 def _noisier_first(outcome: Outcome, numbers: dict[str, tuple], other: str, flat: str) -> None:

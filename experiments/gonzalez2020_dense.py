@@ -5,14 +5,15 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from experiments.gonzalez2020_maps import DENSE, MATRIX, Digits
+from experiments.gonzalez2020_maps import DENSE, MATRIX, Digits, parts
 from experiments.outcome import Outcome, above, judged, shown
-from experiments.pattern import agreement, negative_share
-from lrpkeras.evaluate import Measure
+from experiments.pattern import agreement, negative_share, summed, upscaled
+from lrpkeras.evaluate import Measure, subject
 
 QUESTIONS = ("negative", "winner")
 SPLIT = ("α2β1", "α1β0")
 CLOSE = 0.05
+MANY = 300
 MOST = 0.99
 
 
@@ -167,3 +168,82 @@ def _started_from_one(outcome: Outcome, numbers: dict[tuple, tuple]) -> None:
         f"rank correlation with ε: α2β1 {shown(a2b1[0])}, α1β0 {shown(a1b0[0])}; flipping gap "
         f"(logit): {shown(a2b1[2])}, {shown(a1b0[2])}",
     )
+
+
+# Halves of a 3
+
+
+def halves(outcome: Outcome, digits: Digits, x: np.ndarray, labels: np.ndarray) -> None:
+    """Measure what the text says of a 3's halves at the max pool [figures 10 and 12].
+
+    As there, the logit of class 2 is negative and that of class 5 positive.
+    """
+    threes = x[labels == 3]
+    logits = subject.logits(digits.judge, threes, 100)
+    against = of_halves(digits, threes[logits[:, 2] < 0][:MANY], 2)
+    favour = of_halves(digits, threes[logits[:, 5] > 0][:MANY], 5)
+    _against(outcome, against)
+    _favour(outcome, favour)
+
+
+Halves = dict[str, tuple[Measure, Measure]]
+
+
+def of_halves(digits: Digits, threes: np.ndarray, target: int) -> Halves:
+    """Return for each rule the relevance of upper and lower half, over all absolute relevance."""
+    found = {}
+    for label, preset in DENSE.items() if len(threes) else ():
+        explained = digits.analyzer(preset).explain(threes, target, layers="max_pool_1", verbose=0)
+        # Cell i of the pool sees pixels 2 i to 2 i + 5: its middle is where 2 i + 2 begins, and on.
+        maps = upscaled(summed(explained.layers["max_pool_1"]), 24, 2, 28)
+        found[label] = parts(maps, threes[..., 0] > 0, 0.5)
+    return found
+
+
+def _against(outcome: Outcome, found: Halves) -> None:
+    """Say what becomes of a 3 asked for class 2."""
+    where, why = "figure 10, class 2", "no 3 has a negative logit of class 2"
+    epsilon = "By ε, a 3's top half is for class 2 at the max pool, the rest against it"
+    positive = "By α1β0, all is against class 2, a 3's top half the most"
+    if not found:
+        outcome.claim(where, epsilon, "not tested", why)
+        outcome.claim(where, positive, "not tested", why)
+        return
+    (top, rest), (upper, lower) = found["ε"], found["α1β0"]
+    outcome.claim(where, epsilon, judged(above(top), above(rest) is False), _numbers(found, "ε"))
+    more = upper.minus(lower)
+    outcome.claim(
+        where,
+        positive,
+        judged(above(more) is False),
+        f"{_numbers(found, 'α1β0')}, top less rest {shown(more)}",
+    )
+
+
+def _favour(outcome: Outcome, found: Halves) -> None:
+    """Say what becomes of a 3 asked for class 5."""
+    where, why = "figure 12, class 5", "no 3 has a positive logit of class 5"
+    bottom = "By ε, α2β1 and α1β0 a 3's bottom half is for class 5 at the max pool"
+    top = "By α2β1 some of a 3's top half is for class 5, by ε it is not"
+    if not found:
+        outcome.claim(where, bottom, "not tested", why)
+        outcome.claim(where, top, "not tested", why)
+        return
+    outcome.claim(
+        where, bottom, judged(*(above(one[1]) for one in found.values())), _numbers(found, *found)
+    )
+    more = found["α2β1"][0].minus(found["ε"][0])
+    outcome.claim(
+        where,
+        top,
+        judged(above(more), above(found["ε"][0]) is not True),
+        f"{_numbers(found, 'ε', 'α2β1')}; top, α2β1 less ε {shown(more)}",
+    )
+
+
+def _numbers(found: Halves, *labels: str) -> str:
+    numbers = (
+        f"{label} top {shown(found[label][0])}, rest {shown(found[label][1])}" for label in labels
+    )
+    count = len(next(iter(found.values()))[0].values)
+    return f"{count} images, share of all absolute relevance: " + "; ".join(numbers)

@@ -49,6 +49,8 @@ CONVOLUTIONS = {
     "α1β(-1)": "gonzalez_alpha1_beta_minus1_preset",
     "flat": "gonzalez_flat_preset",
 }
+# Scores are taken before, and after each tenth of the squares.
+STEPS = 10
 HIDDEN = ("conv_1", "max_pool_1", "dense_1")
 PROPOSED = "gonzalez_alpha1_beta_minus1_preset_flat"
 
@@ -131,6 +133,7 @@ class Digits:
                 model=self.judge,
                 orders=("most", "random"),
                 region=4,
+                steps=STEPS,
                 replacement=0.0,
                 batch_size=100,
                 verbose=0,
@@ -197,6 +200,7 @@ class Photos:
             model=self.judge,
             orders=("most", "random"),
             region=16,
+            steps=STEPS,
             replacement="mean",
             verbose=0,
         ).gap

@@ -27,6 +27,7 @@ from experiments.outcome import Outcome, above, judged, shown
 from experiments.pattern import agreement, contrast, neighbours, variation
 from lrpkeras.evaluate import Measure
 
+ALIKE = 0.5
 # Rules of convolutions with and without Flat in the first layer [figure 28].
 FIRST = {
     "α1β0": (CONVOLUTIONS["α1β0"], "gonzalez_alpha1_beta0_preset_flat"),
@@ -34,21 +35,23 @@ FIRST = {
 }
 
 
-def run(given: argparse.Namespace, outcome: Outcome) -> None:
-    """Run section 5."""
+def run(given: argparse.Namespace, outcome: Outcome, alike: Measure) -> None:
+    """Run section 5; `alike` says how alike α1β0 and Flat are on MNIST, both flat at the input."""
     photos = Photos.of(given)
     dense_layer(given, outcome, photos)
     _convolutions(given, outcome, photos)
-    _first_layer(outcome, photos)
+    _first_layer(outcome, photos, alike)
     why_not(given, outcome, photos)
 
 
 def _convolutions(given: argparse.Namespace, outcome: Outcome, photos: Photos) -> None:
     """Compare rules of convolutions [figure 27]."""
-    edges, numbers, rows, signs = _edges(photos.images), {}, {}, {}
+    edges, numbers, rows, signs, pair = _edges(photos.images), {}, {}, {}, {}
     for label, preset in CONVOLUTIONS.items():
         maps, hidden = photos.explained(preset)
         rows[label] = normalized(maps[:6, ..., None])
+        if label in ("α1β0", "α0β1"):
+            pair[label] = maps
         numbers[label] = (
             agreement(maps, enlarged(hidden[LAST])),
             variation(maps),
@@ -68,6 +71,14 @@ def _convolutions(given: argparse.Namespace, outcome: Outcome, photos: Photos) -
         [[label, *map(shown, row)] for label, row in signs.items()],
     )
     _claims(outcome, numbers, signs["α0β1"])
+    inverted = agreement(pair["α0β1"], pair["α1β0"])
+    outcome.claim(
+        "section 5.1.2, figure 27",
+        "On photos, α0β1 has the inverted pattern of α1β0",
+        judged(above(inverted) is False),
+        f"rank correlation of their maps at the input {shown(inverted)}, behind 27 convolutions; "
+        "VGG16 has 13, as odd a number",
+    )
     decisions(outcome, "section 5.1.2", {label: row[-1] for label, row in numbers.items()})
     caption = "Figure 27 of the thesis on six photos: rules of convolutions, each map to its scale"
     figure, _ = lrpkeras.plot.grid(rows, photos.images[:6] / 255, clip=99.5, colorbar=False)
@@ -112,13 +123,16 @@ def _claims(outcome: Outcome, numbers: dict[str, tuple], signs: list[Measure]) -
     )
 
 
-def _first_layer(outcome: Outcome, photos: Photos) -> None:
+def _first_layer(outcome: Outcome, photos: Photos, alike: Measure) -> None:
     """Compare maps with and without Flat in the first layer [figure 28]."""
     numbers: dict[tuple[str, str], tuple] = {}
+    everywhere, _ = photos.explained(CONVOLUTIONS["flat"])
     for label, presets in FIRST.items():
         for first, preset in zip(("as all", "flat"), presets, strict=True):
             maps, _ = photos.explained(preset)
             numbers[label, first] = (variation(maps), neighbours(maps), contrast(maps))
+            if (label, first) == ("α1β0", "flat"):
+                _similar(outcome, alike, agreement(maps, everywhere))
     outcome.table(
         "Photos, hypothesis 3: rules of the first layer",
         ["rule of convolutions", "first layer", "variation", "neighbours", "contrast"],
@@ -141,4 +155,16 @@ def _first_layer(outcome: Outcome, photos: Photos) -> None:
         judged(above(clear)),
         f"standard deviation of maps scaled to a largest value of 1, the difference: "
         f"{shown(clear)}",
+    )
+
+
+def _similar(outcome: Outcome, digits: Measure, photos: Measure) -> None:
+    """Say whether Flat in all convolutions changes more on photos than on digits."""
+    outcome.claim(
+        "section 5.1.2",
+        "Flat in all convolutions is similar to other rules on MNIST, on photos very different",
+        judged(digits.interval()[0] > ALIKE, photos.interval()[1] < digits.interval()[0]),
+        "rank correlation of the maps by Flat and by α1β0, both Flat in the first layer: MNIST "
+        f"{shown(digits)}, photos {shown(photos)} (similar: above {ALIKE}; very different: less "
+        "than on MNIST)",
     )

@@ -9,9 +9,9 @@ import pytest
 from keras import layers
 
 from experiments import gonzalez2020_photos, pattern
-from experiments.gonzalez2020 import _left_out, network, of_parts
+from experiments.gonzalez2020 import _left_out, in_cells, network, of_parts
 from experiments.gonzalez2020_convolutions import followed
-from experiments.gonzalez2020_dense import _contributions, opposite
+from experiments.gonzalez2020_dense import _against, _contributions, _favour, opposite
 from experiments.gonzalez2020_flag import _flag, only
 from experiments.gonzalez2020_maps import (
     BELOW,
@@ -31,6 +31,9 @@ from lrpkeras.rules import Box, Epsilon, Flat
 
 CONSTANT = np.ones((1, 8, 8))
 CHESSBOARD = np.where(np.indices((8, 8)).sum(axis=0) % 2, 1.0, -1.0)[None]
+FLAT_IS_SIMILAR = (
+    "Flat in all convolutions is similar to other rules on MNIST, on photos very different"
+)
 NOISE = np.random.default_rng(0).normal(size=(1, 300, 300))
 
 
@@ -127,6 +130,33 @@ def test_parts_are_judged_by_the_signs_that_are_said(signs, verdict):
     assert of_parts(balances, signs)[0].startswith(verdict)
 
 
+def _halves(top, rest):
+    """A measure of either half, with a narrow interval."""
+    wobble = np.array([-0.01, 0.0, 0.01])
+    return Measure("top", top + wobble), Measure("rest", rest + 2 * wobble)
+
+
+def test_halves_of_a_3_are_judged_as_figures_10_and_12_have_them():
+    split = {"ε": _halves(0.3, -0.7), "α2β1": _halves(-0.3, 0.7), "α1β0": _halves(-0.6, -0.4)}
+    five = {"ε": _halves(-0.2, 0.5), "α2β1": _halves(0.1, 0.5), "α1β0": _halves(0.3, 0.7)}
+    right, wrong, none = (Outcome("x", "X", {}) for _ in range(3))
+    _against(right, split)
+    _favour(right, five)
+    _against(wrong, {"ε": split["α2β1"], "α1β0": _halves(-0.4, -0.6)})
+    _favour(wrong, {"ε": _halves(0.2, -0.5), "α2β1": split["ε"], "α1β0": split["ε"]})
+    _against(none, {})
+    _favour(none, {})
+    assert {claim.verdict for claim in right.claims} == {"reproduced"}
+    assert [claim.verdict for claim in wrong.claims] == [*["not reproduced"] * 3, "partly"]
+    assert {claim.verdict for claim in none.claims} == {"not tested"}
+
+
+def test_a_cell_of_the_pool_has_four_pixels():
+    rows = np.arange(28.0)[None, :, None] * np.ones((1, 1, 28))
+    assert in_cells(rows).shape == (1, 12, 12)
+    assert in_cells(rows)[0, :, 0] == pytest.approx(2 * np.arange(12) + 2.5)
+
+
 def test_verdicts_need_all_parts():
     assert judged(True, True) == "reproduced"
     assert judged(True, None) == judged(False, True) == "partly"
@@ -201,7 +231,8 @@ def _noisy_photos(count):
 def test_all_of_section_5_is_judged_and_written(monkeypatch, tmp_path):
     monkeypatch.setattr(gonzalez2020_photos.Photos, "of", lambda _: _noisy_photos(6))
     outcome = Outcome("gonzalez2020", "X", {})
-    gonzalez2020_photos.run(Namespace(results=tmp_path), outcome)
+    alike = Measure("agreement", np.array([0.8, 0.9]))
+    gonzalez2020_photos.run(Namespace(results=tmp_path), outcome, alike)
     _left_out(outcome)
     outcome.save(tmp_path)
     names = [file.name for file in sorted(tmp_path.iterdir())]
@@ -209,6 +240,7 @@ def test_all_of_section_5_is_judged_and_written(monkeypatch, tmp_path):
     assert names == ["gonzalez2020.json", *(f"gonzalez2020_{kind}" for kind in kinds)]
     found = {claim.says: claim.verdict for claim in outcome.claims}
     assert found["On photos, α0β1 inverts the pattern in odd layers"] != "reproduced"  # of noise
+    assert found[FLAT_IS_SIMILAR] == "reproduced"  # noise is not similar to noise
     assert found["LRP is faster than LIME or SHAP"] == "not tested"
 
 
