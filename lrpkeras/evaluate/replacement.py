@@ -37,12 +37,14 @@ class Filling:
 
     @classmethod
     def of(cls, kind: Replacement, x: np.ndarray) -> Filling:
-        """Look at all samples, and refuse words that mean nothing."""
+        """Look at all samples, and refuse what cannot stand in place of one."""
         if isinstance(kind, str) and kind not in WORDS:
             raise InputError(
                 f"replacement={kind!r} is none of {', '.join(map(repr, WORDS))}, a number, an "
                 "array like a sample, or a function from a batch to what replaces it."
             )
+        if not isinstance(kind, str) and not callable(kind):
+            _fitting(kind, x[:1])  # an array for each sample would not fit every batch
         axes = tuple(range(max(1, x.ndim - 1)))
         # In float32 the sum over a few hundred photos stops growing.
         return cls(kind, x.min(axis=axes), x.max(axis=axes), x.mean(axis=axes, dtype=float))
@@ -60,13 +62,20 @@ class Filling:
 
 
 def _fitting(values: Any, x: np.ndarray) -> np.ndarray:
-    array = np.asarray(values, dtype=x.dtype)
+    try:
+        array = np.asarray(values, dtype=x.dtype)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"The replacement is no number or array of them, but {values!r}."
+        ) from None
+    if not np.isfinite(array).all():
+        raise InputError("The replacement holds NaN or infinite values.")
     try:
         return np.broadcast_to(array, x.shape)
     except ValueError:
         raise InputError(
             f"The replacement has shape {array.shape}, which does not fit samples of shape "
-            f"{x.shape[1:]}."
+            f"{x.shape[1:]}. For one of its own for each sample give a function."
         ) from None
 
 

@@ -262,6 +262,15 @@ def test_a_curve_depends_on_the_sample_and_the_seed_and_not_on_the_batch():
         ({"steps": 0}, "steps is a number"),
         ({"replacement": "noise"}, "replacement='noise' is none of"),
         ({"replacement": np.ones(3)}, "does not fit samples"),
+        # As many as in a batch: each batch would get the same.
+        (
+            {"replacement": np.ones((7, 6, 5, 2)), "batch_size": 7},
+            "for each sample give a function",
+        ),
+        ({"replacement": lambda x: x[0, 0, 0, :0]}, "does not fit samples"),
+        ({"replacement": None}, "The replacement holds NaN"),
+        ({"replacement": {"red": 1}}, "no number or array"),
+        ({"replacement": lambda x: x * np.inf}, "infinite"),
         ({"score": "loss"}, "score is 'logit' or 'probability'"),
         ({"target": [0, 1]}, "2 entries for 7 samples"),
         ({"target": "all"}, "One class of each sample"),
