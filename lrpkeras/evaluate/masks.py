@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,12 +65,8 @@ def mask_share(
     array([1.])
     """
     about, masks = _checked(explainer, x, masks, target, model, batch_size)
-    return _most_relevant(
-        about,
-        masks.astype(float),
-        ("share on the object", absolute, percentages, _mean(masks)),
-        (batch_size, seed, verbose),
-    )
+    what = ("share on the object", lambda mask: mask.astype(float), absolute, percentages)
+    return _most_relevant(about, masks, what, (batch_size, seed, verbose))
 
 
 def mask_distance(
@@ -109,18 +105,8 @@ def mask_distance(
     Nyiri & Gibaru, Relative LRP, section 6.2, figures 26 to 28.
     """
     about, masks = _checked(explainer, x, masks, target, model, batch_size)
-    distances = np.stack([_distance(mask) for mask in masks])
-    return _most_relevant(
-        about,
-        distances,
-        (
-            "distance from the object",
-            absolute,
-            percentages,
-            _mean(distances),
-        ),
-        (batch_size, seed, verbose),
-    )
+    what = ("distance from the object", _distance, absolute, percentages)
+    return _most_relevant(about, masks, what, (batch_size, seed, verbose))
 
 
 def relevance_mass(
@@ -246,40 +232,44 @@ def pointing_game(
 
 def _most_relevant(
     about: Subject,
-    worth: np.ndarray,
-    what: tuple[str, bool, Sequence[float], np.ndarray],
+    masks: np.ndarray,
+    what: tuple[str, Callable[[np.ndarray], np.ndarray], bool, Sequence[float]],
     how: tuple[int, int, str | int],
 ) -> Curve:
     """Return the mean of what pixels are worth over the p % most relevant ones.
 
     Parameters
     ----------
-    worth
-        `(samples, ...)`: of each pixel.
     what
-        The curve's name, whether absolute values count, percentages, and chance.
+        The curve's name, what the pixels of a mask are worth, whether absolute values count, and
+        percentages.
     how
         Batch size, seed, and whether to show progress.
     """
-    (name, absolute, percentages, chance), (batch_size, seed, verbose) = what, how
-    shares, rows = percentages_of(percentages), []
-    sizes = np.array([kept(share, worth[0].size) for share in shares])
-    for start, relevance, values in _flat(about, worth, batch_size, verbose):
+    (name, worth, absolute, percentages), (batch_size, seed, verbose) = what, how
+    shares, rows, chance = percentages_of(percentages), [], []
+    sizes = np.array([kept(share, masks[0].size) for share in shares])
+    for start, relevance, inside in _flat(about, masks, batch_size, verbose):
+        # A batch at a time: as numbers, masks of many photos would fill the memory.
+        values = np.stack([worth(mask) for mask in masks[start : start + len(inside)]])
+        values = values.reshape(inside.shape)
         places = ranking.ranks(np.abs(relevance) if absolute else relevance, start, seed)
         sorted_values = np.empty_like(values)
         np.put_along_axis(sorted_values, places, values, axis=1)
         rows.append(np.cumsum(sorted_values, axis=1)[:, sizes - 1] / sizes)
-    return Curve(name, shares, np.concatenate(rows), "% most relevant pixels", chance=chance)
+        chance.append(values.mean(axis=1))
+    values = np.concatenate(rows)
+    return Curve(name, shares, values, "% most relevant pixels", chance=np.concatenate(chance))
 
 
 def _flat(
-    about: Subject, of_pixels: np.ndarray, batch_size: int, verbose: str | int
+    about: Subject, masks: np.ndarray, batch_size: int, verbose: str | int
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield the number of a batch's first sample, its relevance, and `of_pixels`, `(b, pixels)`."""
+    """Yield the number of a batch's first sample, its relevance and its masks, `(b, pixels)`."""
     for batch in about.batches(batch_size, verbose):
         count = len(batch.x)
         relevance = ranking.of_pixels(batch.relevance, batch.x).reshape(count, -1)
-        part = of_pixels[batch.start : batch.start + count]
+        part = masks[batch.start : batch.start + count]
         yield batch.start, relevance, part.reshape(count, -1)
 
 
@@ -287,11 +277,14 @@ def _checked(
     explainer: Any, x: Any, masks: Any, target: Any, model: Any, batch_size: int
 ) -> tuple[Subject, np.ndarray]:
     about = subject(explainer, x, target, model, decides=False, batch_size=batch_size)
-    array, shape = np.asarray(masks), about.x.shape
+    try:
+        array, shape = np.asarray(masks), about.x.shape
+    except ValueError:
+        raise InputError("Masks are of different shapes: give one array.") from None
     expected = shape[:-1] if len(shape) > 2 else shape
     if array.shape == (*expected, 1):
         array = array[..., 0]
-    if array.shape != expected or not np.isin(array, (0, 1)).all():
+    if array.shape != expected or not ((array == 0) | (array == 1)).all():
         raise InputError(
             f"masks are true (or 1) on the object and false (or 0) elsewhere, {expected}; got "
             f"{array.dtype} of shape {array.shape}."
@@ -307,9 +300,9 @@ def _positions(masks: np.ndarray) -> tuple[int, ...]:
     return tuple(range(1, masks.ndim))
 
 
-def _mean(of_pixels: np.ndarray) -> np.ndarray:
-    """Return the mean over the pixels of each sample."""
-    return np.asarray(of_pixels.mean(axis=_positions(of_pixels)))
+def _mean(masks: np.ndarray) -> np.ndarray:
+    """Return the object's share of each image."""
+    return np.asarray(masks.mean(axis=_positions(masks)))
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:

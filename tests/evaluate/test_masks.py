@@ -1,5 +1,7 @@
 """Measures against masks: maps that are the mask, maps beside it, and noise."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -157,11 +159,26 @@ def test_batches_do_not_matter_and_neither_does_where_relevance_comes_from(measu
 
 
 @pytest.mark.parametrize("measure", MEASURES)
+def test_masks_take_no_memory_as_numbers_but_a_batch_at_a_time(measure):
+    """All as float64 are 10 MB; ranks and lots of four are 0.5 MB or less each."""
+    masks = np.zeros((128, 100, 100), bool)
+    masks[:, 30:60, 30:60] = True
+    x = np.zeros((*masks.shape, 1), "float32")
+    maps = np.random.default_rng(0).random(masks.shape, "float32")
+    tracemalloc.start()
+    measure(maps, x, masks, batch_size=4, **QUIET)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8e6
+
+
+@pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize(
     ("masks", "message"),
     [
         (MASKS[:3, :40], "masks are true"),
         (MASKS[:2], "masks are true"),
+        ([MASKS[0], MASKS[1, :40], MASKS[2]], "of different shapes"),
         (MASKS[:3] * 0.5, "masks are true"),
         (MASKS[:3] & False, r"The masks of samples \[0, 1, 2\] are empty"),
     ],
