@@ -46,7 +46,7 @@ def conservation(
             f"Relevance starts from initial={options.initial!r} here, not from the logit: build "
             "the analyzer with initial='logit'."
         )
-    about = subject.subject(explainer, x, target, model, batch_size=batch_size)
+    about = subject.subject(explainer, x, target, model, pixels=False, batch_size=batch_size)
     judge, rows = about.scorer(), []
     for batch in about.batches(batch_size, verbose):
         values = subject.logits(judge, batch.x, len(batch.x)).astype(float)

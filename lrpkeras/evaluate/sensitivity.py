@@ -54,7 +54,7 @@ def sensitivity(
         raise InputError("sensitivity makes new maps: give an Analyzer or a function, no array.")
     if not radius > 0 or not isinstance(draws, int) or draws < 1:
         raise InputError("radius is a share above 0, draws a number of at least 1.")
-    about = subject(explainer, x, target, model, decides=False, batch_size=batch_size)
+    about = subject(explainer, x, target, model, decides=False, pixels=False, batch_size=batch_size)
     low, high = float(about.x.min()), float(about.x.max())
     amplitude = radius * (high - low)
     if amplitude == 0:

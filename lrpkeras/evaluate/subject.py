@@ -12,6 +12,7 @@ from keras import ops
 from lrpkeras import backend, batching, targets
 from lrpkeras.analyzer import Analyzer
 from lrpkeras.errors import InputError, TargetError
+from lrpkeras.evaluate import layout
 
 # An Analyzer; a function of a batch and its classes; or relevance that is there already.
 Explainer: TypeAlias = Analyzer | Callable[[np.ndarray, np.ndarray], Any] | np.ndarray
@@ -101,6 +102,7 @@ def subject(
     model: Any = None,
     *,
     decides: bool = True,
+    pixels: bool = True,
     batch_size: int = 32,
 ) -> Subject:
     """Read what the measures are called with.
@@ -119,6 +121,8 @@ def subject(
         The model that decides; None for the analyzer's.
     decides
         Whether a model is needed even where the target is given.
+    pixels
+        Whether channels, the last axis, are told from positions.
     batch_size
         Samples at a time where winners are asked for.
 
@@ -136,6 +140,8 @@ def subject(
         )
     # What an analyzer explains is what its own model sees.
     asked = explainer if isinstance(explainer, Analyzer) else judge
+    if pixels and asked is not None:
+        layout.check_channels_last(asked.graph)
     classes = _classes(target, samples, asked, batch_size)
     if not callable(explainer):
         explainer = _array(explainer, samples)
