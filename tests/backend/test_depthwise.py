@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from window_loops import (
     PADS,
     SIZES,
@@ -57,3 +58,21 @@ def test_depthwise_equals_the_keras_layer(rank, options):
         dilation=layer.dilation_rate[:rank],
     )
     np.testing.assert_allclose(actual, expected, atol=1e-6)
+
+
+def test_a_traced_depthwise_convolution_has_no_explicit_paddings():
+    """With oneDNN, TensorFlow forgets them when it fuses a bias and a ReLU, and aborts."""
+    layer, pad = keras.layers.DepthwiseConv2D(3, 2, use_bias=False), keras.layers.ZeroPadding2D(1)
+    x = normal(2, 8, 8, 4, dtype="float32")
+    expected = tf.nn.relu6(layer(pad(x)) + 1)
+    options = {"strides": (2, 2), "padding": ((1, 1), (1, 1)), "dilation": (1, 1)}
+
+    @tf.function
+    def fused(x):
+        y = backend.depthwise(x, layer.kernel.numpy(), **options)
+        return tf.nn.relu6(tf.nn.bias_add(y, np.ones(4, "float32")))
+
+    traced = fused.get_concrete_function(tf.TensorSpec((None, 8, 8, 4)))
+    found = [op for op in traced.graph.get_operations() if op.type == "DepthwiseConv2dNative"]
+    assert [op.get_attr("padding") for op in found] == [b"VALID"]
+    np.testing.assert_allclose(fused(x), expected, atol=1e-5)

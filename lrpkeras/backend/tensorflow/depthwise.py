@@ -60,13 +60,12 @@ def convolve_channels(x: Tensor, kernel: Tensor, geometry: Geometry) -> Tensor:
         return tf.squeeze(convolve_channels(tf.expand_dims(x, 1), kernel[None], geometry.lift()), 1)
     if not _has_depthwise_kernel(geometry):
         return over_taps(x, kernel, geometry, _spread)
-    padding, explicit = geometry.native(spatial_of(x))
+    padding, _ = geometry.native(spatial_of(x))
+    if padding == "EXPLICIT":
+        # Fusing the op with a bias and a ReLU, TensorFlow forgets explicit paddings, and aborts.
+        x, padding = tf.pad(x, ((0, 0), *geometry.pads(spatial_of(x)), (0, 0))), "VALID"
     return tf.raw_ops.DepthwiseConv2dNative(
-        input=x,
-        filter=kernel,
-        strides=[1, *geometry.strides, 1],
-        padding=padding,
-        explicit_paddings=explicit,
+        input=x, filter=kernel, strides=[1, *geometry.strides, 1], padding=padding
     )
 
 
