@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -130,9 +131,9 @@ def _side(size: int | None, shape: tuple[int, ...]) -> int:
         raise InputError(f"Squares are of images, (samples, height, width, channels), not {shape}.")
     shorter = min(shape[1:3])
     side = max(1, shorter // 5) if size is None else size
-    if not isinstance(side, int) or not 1 <= side <= shorter:
+    if not isinstance(side, Integral) or not 1 <= side <= shorter:
         raise InputError(f"size is a number of pixels from 1 to {shorter}, not {size!r}.")
-    return side
+    return int(side)
 
 
 def _windows(relevance: np.ndarray, side: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -217,9 +218,9 @@ def _orders(orders: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _check(region: int, fraction: float, steps: int) -> None:
-    if not isinstance(region, int) or region < 1:
+    if not isinstance(region, Integral) or region < 1:
         raise InputError(f"region is a number of pixels, at least 1, not {region!r}.")
     if not 0 < fraction <= 1:
         raise InputError(f"fraction is a share above 0 and at most 1, not {fraction!r}.")
-    if not isinstance(steps, int) or steps < 1:
+    if not isinstance(steps, Integral) or steps < 1:
         raise InputError(f"steps is a number of at least 1, not {steps!r}.")

@@ -6,6 +6,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from lrpkeras.errors import InputError
+
 
 class For(IntEnum):
     """What lots are drawn for: no two uses share them."""
@@ -17,9 +19,23 @@ class For(IntEnum):
     WEIGHTS = 4
 
 
+def generator(use: For, seed: int, number: int) -> np.random.Generator:
+    """Return what draws for one sample, or one layer, by its number.
+
+    Raises
+    ------
+    InputError
+        If the seed is no whole number from 0 on.
+    """
+    try:
+        return np.random.default_rng([seed, use, number])
+    except (TypeError, ValueError):
+        raise InputError(f"seed is a whole number, not below 0; got {seed!r}.") from None
+
+
 def drawn(use: For, seed: int, sample: int, shape: tuple[int, ...]) -> np.ndarray:
     """Return numbers in [0, 1), float32, for one sample."""
-    return np.random.default_rng([seed, use, sample]).random(shape, dtype=np.float32)
+    return generator(use, seed, sample).random(shape, dtype=np.float32)
 
 
 def drawn_for(use: For, seed: int, start: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -14,7 +14,7 @@ from lrpkeras import batching
 from lrpkeras.analyzer import Analyzer
 from lrpkeras.errors import InputError
 from lrpkeras.evaluate import ranking, subject
-from lrpkeras.evaluate.lots import For
+from lrpkeras.evaluate.lots import For, generator
 from lrpkeras.evaluate.result import Curve
 from lrpkeras.evaluate.similarity import Similarity, named
 from lrpkeras.plot import Drawn
@@ -168,5 +168,5 @@ def _assign(layer: keras.Layer, weights: list[np.ndarray]) -> None:
 
 
 def _shuffled(weights: list[np.ndarray], seed: int, number: int) -> list[np.ndarray]:
-    generator = np.random.default_rng([seed, For.WEIGHTS, number])
-    return [generator.permutation(weight.reshape(-1)).reshape(weight.shape) for weight in weights]
+    lots = generator(For.WEIGHTS, seed, number)
+    return [lots.permutation(weight.reshape(-1)).reshape(weight.shape) for weight in weights]

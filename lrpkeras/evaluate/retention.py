@@ -103,9 +103,12 @@ def kept(percentage: float, size: int) -> int:
 
 def percentages_of(percentages: Sequence[float]) -> np.ndarray:
     """Return percentages as an array, or refuse what are none."""
-    shares = np.asarray(percentages, dtype=float)
+    try:
+        shares = np.asarray(percentages, dtype=float)
+    except (TypeError, ValueError):
+        shares = np.zeros(0)
     rising = shares.ndim == 1 and len(shares) > 0 and (np.diff(shares) > 0).all()
-    if not rising or shares[0] <= 0 or shares[-1] > 100:
+    if not (rising and shares[0] > 0 and shares[-1] <= 100):
         raise InputError(f"percentages rise, above 0 and up to 100; got {percentages!r}.")
     return shares
 
@@ -130,12 +133,16 @@ def _other(model: Any, x: np.ndarray) -> Analyzer:
 def _labels(labels: Any, judge: Analyzer, x: np.ndarray, batch_size: int) -> np.ndarray:
     if labels is None:
         return subject.decisions(subject.logits(judge, x, batch_size))
-    array = np.asarray(labels)
+    try:
+        array = np.asarray(labels)
+    except ValueError:
+        raise InputError(f"labels are one int per sample, ({len(x)},); got rows.") from None
     if array.shape != (len(x),) or array.dtype.kind not in "iu":
         raise InputError(
             f"labels are one int per sample, ({len(x)},); got {array.dtype} of shape {array.shape}."
         )
     classes = max(2, judge.output_shape[-1] or 2)
     if array.min() < 0 or array.max() >= classes:
-        raise InputError(f"labels are class numbers from 0 to {classes - 1}; got {array.max()}.")
+        wrong = array.min() if array.min() < 0 else array.max()
+        raise InputError(f"labels are class numbers from 0 to {classes - 1}; got {wrong}.")
     return array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def sensitivity(
     """
     if not callable(explainer):
         raise InputError("sensitivity makes new maps: give an Analyzer or a function, no array.")
-    if not radius > 0 or not isinstance(draws, int) or draws < 1:
+    if not radius > 0 or not isinstance(draws, Integral) or draws < 1:
         raise InputError("radius is a share above 0, draws a number of at least 1.")
     about = subject(explainer, x, target, model, decides=False, pixels=False, batch_size=batch_size)
     low, high = float(about.x.min()), float(about.x.max())

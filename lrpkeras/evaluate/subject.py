@@ -244,7 +244,10 @@ def _check_classes(shape: tuple[int | None, ...]) -> None:
 
 
 def _array(relevance: Any, x: np.ndarray) -> np.ndarray:
-    array = np.asarray(relevance)
+    try:
+        array = np.asarray(relevance)
+    except ValueError:
+        raise InputError("Maps are of different shapes: relevance is one array.") from None
     if array.shape not in (x.shape, x.shape[:-1]) or array.ndim < 2:
         raise InputError(
             f"Relevance has shape {array.shape}; for samples {x.shape} it is shaped like them, or "

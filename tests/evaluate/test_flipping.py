@@ -271,6 +271,9 @@ def test_a_curve_depends_on_the_sample_and_the_seed_and_not_on_the_batch():
         ({"replacement": None}, "The replacement holds NaN"),
         ({"replacement": {"red": 1}}, "no number or array"),
         ({"replacement": lambda x: x * np.inf}, "infinite"),
+        ({"seed": -1}, "seed is a whole number, not below 0; got -1"),
+        ({"seed": 0.5}, "seed is a whole number"),
+        ({"explainer": [IMAGES[0], IMAGES[1, :4]], "model": MODEL}, "Maps are of different shapes"),
         ({"score": "loss"}, "score is 'logit' or 'probability'"),
         ({"target": [0, 1]}, "2 entries for 7 samples"),
         ({"target": "all"}, "One class of each sample"),
@@ -296,6 +299,15 @@ def test_what_does_not_fit_is_refused(settings, message):
     }
     with pytest.raises(lrpkeras.LrpError, match=message):
         pixel_flipping(settings.pop("explainer"), settings.pop("x"), **settings)
+
+
+def test_numbers_may_be_numpys():
+    analyzer = lrpkeras.Analyzer(MODEL, "zero")
+    plain, numpys = (
+        pixel_flipping(analyzer, IMAGES, steps=kind(2), region=kind(2), verbose=0)
+        for kind in (int, np.int64)
+    )
+    assert plain.area.values.tolist() == numpys.area.values.tolist()
 
 
 def test_an_order_that_is_asked_for_twice_counts_once():

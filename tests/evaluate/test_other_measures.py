@@ -15,7 +15,7 @@ X = GENERATOR.uniform(0.1, 1, size=(5, 3)).astype("float32")
 
 def small_net():
     """Return a small network of images with all that is shuffled: kernels, biases, statistics."""
-    keras.utils.set_random_seed(3)
+    generator = np.random.default_rng(3)
     model = keras.Sequential(
         [
             keras.Input((8, 8, 2)),
@@ -30,9 +30,9 @@ def small_net():
     )
     for layer in model.layers:
         weights = [
-            GENERATOR.uniform(0.5, 1.5, size=w.shape)
+            generator.uniform(0.5, 1.5, size=w.shape)
             if "Normalization" in type(layer).__name__
-            else GENERATOR.normal(size=w.shape)
+            else generator.normal(size=w.shape)
             for w in layer.get_weights()
         ]
         layer.set_weights(weights)
@@ -115,6 +115,7 @@ def test_sensitivity_keeps_the_class_and_does_not_depend_on_batches():
         (X, {}, "no array"),
         (lambda x, t: x, {"radius": 0}, "radius"),
         (lambda x, t: x, {"draws": 0}, "draws"),
+        (lambda x, t: x, {"seed": -1}, "seed"),
         (lambda x, t: 0 * x, {}, r"The maps of samples \[0, 1, 2, 3, 4\] are zero"),
         (lambda x, t: x[:2], {}, "Relevance has shape"),
         (lambda x, t: x * np.inf, {}, "infinite"),
@@ -183,6 +184,7 @@ def test_of_squares_with_the_same_relevance_one_is_taken_by_lot():
 def test_the_square_is_a_fifth_of_the_shorter_side_unless_told():
     analyzer = lrpkeras.Analyzer(small_net(), "epsilon", verify=False)
     assert counterfactual(analyzer, IMAGES, verbose=0).size == 1
+    assert counterfactual(analyzer, IMAGES, size=np.int64(3), verbose=0).size == 3
     for wrong in (0, 9, 2.5):
         with pytest.raises(InputError, match="size is a number of pixels from 1 to 8"):
             counterfactual(analyzer, IMAGES, size=wrong, verbose=0)
@@ -345,6 +347,8 @@ def test_similarities_are_those_of_the_libraries():
 
 
 def test_what_cannot_be_randomized_is_refused(net):
+    with pytest.raises(InputError, match="seed"):
+        randomization(lrpkeras.Analyzer(net, "zero"), IMAGES, seed=-1, similarity=np.vdot)
     for wrong in (IMAGES, lambda x, target: x):
         with pytest.raises(InputError, match="Analyzer's Keras model"):
             randomization(wrong, IMAGES)
