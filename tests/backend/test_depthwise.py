@@ -65,11 +65,12 @@ def test_a_traced_depthwise_convolution_has_no_explicit_paddings():
     layer, pad = keras.layers.DepthwiseConv2D(3, 2, use_bias=False), keras.layers.ZeroPadding2D(1)
     x = normal(2, 8, 8, 4, dtype="float32")
     expected = tf.nn.relu6(layer(pad(x)) + 1)
+    kernel = layer.kernel.numpy()
     options = {"strides": (2, 2), "padding": ((1, 1), (1, 1)), "dilation": (1, 1)}
 
     @tf.function
     def fused(x):
-        y = backend.depthwise(x, layer.kernel.numpy(), **options)
+        y = backend.depthwise(x, kernel, **options)
         return tf.nn.relu6(tf.nn.bias_add(y, np.ones(4, "float32")))
 
     traced = fused.get_concrete_function(tf.TensorSpec((None, 8, 8, 4)))
