@@ -80,7 +80,8 @@ def randomization(
     Raises
     ------
     InputError, TargetError
-        If there is no Keras model to randomize, or the arguments do not fit together.
+        If there is no Keras model to randomize, a map of the trained model has one value
+        everywhere, or the arguments do not fit together.
 
     References
     ----------
@@ -92,6 +93,7 @@ def randomization(
     analyzer.refresh()  # in the end it has the model's weights of now: so it has at the start
     about = subject.subject(analyzer, x, target, batch_size=batch_size)
     trained = _maps(about, batch_size)
+    _check_telling(trained)
     rows = [np.array([compare(one, one) for one in trained])]
     bar = batching.progress(len(layers), verbose)
     with _restored(analyzer):
@@ -124,6 +126,15 @@ def _maps(about: subject.Subject, batch_size: int) -> list[np.ndarray]:
         for batch in about.batches(batch_size)
         for one in ranking.of_pixels(batch.relevance, batch.x)
     ]
+
+
+def _check_telling(maps: list[np.ndarray]) -> None:
+    """Refuse maps of one value: nothing correlates with them, which looks like a test passed."""
+    flat = [number for number, one in enumerate(maps) if one.min() == one.max()]
+    if flat:
+        raise InputError(
+            f"The maps of samples {flat[:5]} have one value everywhere: leave these out."
+        )
 
 
 def _layers(model: keras.Model) -> list[keras.Layer]:

@@ -236,6 +236,17 @@ def test_nested_layers_are_randomized_from_the_top_too(kind):
     assert result.layers == ("4", "3", "2", "1", "0")
 
 
+def test_maps_of_one_value_are_not_compared():
+    """Where the only hidden neuron is closed, at x = -1, the map is zero."""
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(1, activation="relu"), keras.layers.Dense(1)]
+    )
+    model.set_weights([np.ones((3, 1)), np.zeros(1), np.ones((1, 1)), np.zeros(1)])
+    x = np.array([[1, 2, 3], [-1, -1, -1], [3, 2, 1]], "float32")
+    with pytest.raises(InputError, match=r"samples \[1\] have one value everywhere"):
+        randomization(lrpkeras.Analyzer(model, "zero"), x, verbose=0)
+
+
 class Scaled(keras.layers.Layer):
     """A layer with a weight of its own, and one that belongs to a layer inside."""
 
