@@ -1,7 +1,8 @@
 """Section 5.3, figure 22: whether networks use the same pixels.
 
 In place of VGG16, VGG19 and ResNet50: the convolutional network of section 3, one with a third
-convolution, and a small residual network with batch normalization, all for the modified MNIST.
+convolution, and a small residual network with batch normalization, all for the modified MNIST. The
+latter two learn for 2 epochs: of their accuracy the paper says nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from experiments.data import Set
 from experiments.modified_mnist import scaled
 from experiments.nyiri2024_digits import OURS, Found
 from experiments.nyiri2024_methods import count
-from experiments.outcome import Outcome, above, shown
+from experiments.outcome import Outcome, above, judged, shown
 from experiments.trained import Training, trained
 from lrpkeras.evaluate import Curve, Measure
 
@@ -59,7 +60,7 @@ def _trained(given: argparse.Namespace, digits: Found) -> dict[str, keras.Model]
             given.cache,
             f"modified-{name.replace(' ', '-')}",
             build,
-            Training(count(given, 5, 1)),
+            Training(count(given, 2, 1)),
             *sets,
             scaled,
             given.seed,
@@ -111,24 +112,28 @@ def _almost_all(outcome: Outcome, curves: dict[Pair, Curve], same: dict[Pair, np
 
 
 def _agreement(outcome: Outcome, curves: dict[Pair, Curve], same: dict[Pair, np.ndarray]) -> None:
-    """Whether networks that agree on more images share more pixels."""
-    shared = {
-        (by, of): float(
-            np.mean([methods.small(curves[by, of]).mean, methods.small(curves[of, by]).mean])
-        )
-        for by, of in same
-    }
-    agree = {pair: float(one.mean()) for pair, one in same.items()}
-    alike = sorted(shared, key=shared.__getitem__) == sorted(agree, key=agree.__getitem__)
-    first = max(shared, key=shared.__getitem__) == max(agree, key=agree.__getitem__)
+    """Whether networks that are alike agree on more images, and share more pixels."""
+    agree = {pair: Measure("same decision", one.astype(float)) for pair, one in same.items()}
+    shared = {pair: _shared(curves, pair) for pair in same}
+    others = [pair for pair in same if pair != ALIKE]
+    more = [one[ALIKE].minus(one[pair]) for one in (agree, shared) for pair in others]
     outcome.claim(
         "section 5.3",
-        "How many images get the same category from two networks confirms figure 22",
-        "reproduced" if alike else "partly" if first else "not reproduced",
+        "VGG16 and VGG19 give more images the same category (1464 of 2000) than either and "
+        "ResNet50 (1178, 1194), which confirms figure 22",
+        judged(*map(above, more)),
         "same decision, and accuracy up to 25 % of each other's pixels: "
-        + "; ".join(f"{by} and {of} {agree[by, of]:.3f}, {shared[by, of]:.3f}" for by, of in same)
-        + " (reproduced: the same order; partly: the same first)",
+        + "; ".join(
+            f"{by} and {of} {shown(agree[by, of])}, {shown(shared[by, of])}" for by, of in same
+        )
+        + f"; those alike more than others by {', '.join(map(shown, more))}",
     )
+
+
+def _shared(curves: dict[Pair, Curve], pair: Pair) -> Measure:
+    """Return the accuracy by small shares of each other's pixels, the mean of two networks."""
+    both = [methods.small(curves[one]).values for one in (pair, pair[::-1])]
+    return Measure("accuracy by each other's pixels", np.mean(both, axis=0))
 
 
 def _figure(given: argparse.Namespace, outcome: Outcome, curves: dict[Pair, Curve]) -> None:

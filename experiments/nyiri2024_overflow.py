@@ -1,9 +1,9 @@
 """Section 5.2: whether LRP-epsilon overflows on ResNet50 unless epsilon is above 1.
 
-The weights of ImageNet's ResNet50 are not here. In their place: its layers with weights by chance
-(He's normal kernels; scales of normalizations in [0.2, 1], shifts and biases small and of either
-sign; means and variances those of photos that pass through), and networks with weights that were
-learnt: MobileNet and the small residual network of the shapes.
+The weights of ImageNet's ResNet50 are not here. In their place: its layers, for photos of 128 x 128
+pixels, with weights by chance (He's normal kernels; scales of normalizations in [0.2, 1], shifts
+and biases small and of either sign; means and variances those of photos that pass through), and
+networks with weights that were learnt: MobileNet and the small residual network of the shapes.
 
 The paper's equation 4 adds epsilon to the sum whatever its sign, so that a sum near -epsilon is
 divided by about zero, has no bias in the sum, and says nothing about batch normalization. lrpkeras
@@ -28,7 +28,7 @@ from lrpkeras.presets import Preset
 from lrpkeras.presets.basic import UNGUARDED
 from lrpkeras.rules import Epsilon
 
-EPSILONS = (0.001, 0.01, 0.1, 1.0, 10.0)
+EPSILONS = (0.001, 0.01, 1.0, 10.0)
 BLOWN_UP = 1000.0  # times the logit
 
 
@@ -54,8 +54,8 @@ Largest = dict[str, list[float]]
 
 def run(given: argparse.Namespace, outcome: Outcome) -> None:
     """Measure the largest relevance over epsilon, and hold the claim against it."""
-    images = data.photos(given.data, count(given, 16, 4)).images
-    side = count(given, 224, 64)
+    images = data.photos(given.data, count(given, 8, 4)).images
+    side = count(given, 128, 64)
     # ResNet50's own preprocessing: channels turned around, means taken off.
     photos = keras.applications.resnet50.preprocess_input(images[:, :side, :side].astype("float32"))
     shapes = lrpkeras.datasets.shapes(len(images), given.seed).images
@@ -64,7 +64,7 @@ def run(given: argparse.Namespace, outcome: Outcome) -> None:
         "MobileNet": (data.mobilenet(given.data), (images / 127.5 - 1).astype("float32")),
         "shapes": (lrpkeras.datasets.shapes_model(), shapes),
     }
-    epsilons = EPSILONS[::2][1:] if given.quick else EPSILONS
+    epsilons = EPSILONS[1::2] if given.quick else EPSILONS
     forms = ["lrpkeras", "equation 4"] if given.quick else list(FORMS)
     found = {name: _measured(model, x, epsilons, forms) for name, (model, x) in networks.items()}
     _table(outcome, found, epsilons)

@@ -30,7 +30,10 @@ def run(given: argparse.Namespace, outcome: Outcome) -> None:
     model = lrpkeras.datasets.shapes_model()
     x, judge = data.images, lrpkeras.Analyzer(model, "epsilon")
     maps = {key: methods.relevance(model, x, *key) for key in methods.variants(given)}
-    kept = {key: methods.retention(judge, x, one, absolute=True) for key, one in maps.items()}
+    kept = {
+        key: methods.retention(judge, x, one, absolute=True, **methods.shares(key[1]))
+        for key, one in maps.items()
+    }
     how = {"absolute": True, "verbose": 0}
     shares = {key: evaluate.mask_share(one, x, data.masks, 0, **how) for key, one in maps.items()}
     distances = {

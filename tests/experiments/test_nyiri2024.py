@@ -12,7 +12,9 @@ from experiments import (
     modified_mnist,
     nyiri2024,
     nyiri2024_digits,
+    nyiri2024_networks,
     nyiri2024_overflow,
+    nyiri2024_photos,
     nyiri2024_shapes,
 )
 from experiments import nyiri2024_methods as methods
@@ -103,6 +105,45 @@ def test_small_percentages_are_those_up_to_25():
     assert methods.small(curve).values == 0.5
 
 
+def test_where_a_curve_was_not_taken_its_table_is_empty():
+    outcome = Outcome("nyiri2024", "", {})
+    few = Curve("accuracy", np.array([1, 25]), np.ones((2, 2)), "%")
+    methods.table(outcome, "kept", {("LRP-0", "kept"): few}, (1, 25, 99))
+    assert outcome.tables[0].rows == [["LRP-0", "kept", *["1.00 [1.00, 1.00]"] * 2, ""]]
+
+
+def test_forms_beside_the_papers_are_measured_at_small_percentages():
+    assert methods.shares("left out") == {}
+    assert methods.shares("kept")["percentages"] == (1, 5, 10, 15, 20, 25)
+    literal = nyiri2024_photos._shares("inputs, literal 0", ("LRP-0", "left out"))
+    assert literal == methods.shares("kept")
+    assert nyiri2024_photos._shares("inputs", ("LRP-0", "left out")) == {}
+
+
+@pytest.mark.parametrize(
+    ("alike", "others", "expected"),
+    [(0.9, 0.5, "reproduced"), (0.5, 0.9, "not reproduced"), (0.9, None, "partly")],
+)
+def test_networks_that_are_alike_agree_and_share_more(alike, others, expected):
+    """`others` None: they agree as often, and share less."""
+    one, two = nyiri2024_networks.ALIKE
+    pairs = [(one, two), (one, nyiri2024_networks.OTHER), (two, nyiri2024_networks.OTHER)]
+    lots = np.random.default_rng(0).random((200, 2))
+
+    def which(pair, share):
+        return lots[:, 0] < (alike if pair == pairs[0] or share is None else share)
+
+    same = {pair: which(pair, others) for pair in pairs}
+    curves = {
+        pair: Curve("accuracy", np.array([1]), which(key, others or 0.1)[:, None], "%")
+        for key in pairs
+        for pair in (key, key[::-1])
+    }
+    outcome = Outcome("nyiri2024", "", {})
+    nyiri2024_networks._agreement(outcome, curves, same)
+    assert outcome.claims[0].verdict == expected
+
+
 def test_gains_are_ours_less_theirs_or_the_other_way_round():
     found = {"LRP-0": Measure("", np.array([1.0])), methods.R_LRP: Measure("", np.array([3.0]))}
     assert methods.gains(found)["LRP-0"].values == 2
@@ -141,6 +182,16 @@ def test_overflow_is_up_to_one_and_not_above(largest, expected):
 )
 def test_maps_are_bad_that_say_nothing(over_chance, below, expected):
     assert nyiri2024_shapes.bad(over_chance, below) == expected
+
+
+def test_gamma_and_alpha_beta_conserve_and_epsilon_does_not():
+    """z = 0.02: all arrives, but by epsilon 0.02 / 0.03 and 0.02 / 0.021."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
+    model.layers[0].kernel.assign([[3.0], [-1.0]])
+    outcome = Outcome("nyiri2024", "", {})
+    x = 0.01 * np.ones((4, 2), "float32")
+    nyiri2024_digits._conserved_by_others(outcome, model, x)
+    assert outcome.claims[0].verdict == "reproduced"
 
 
 def test_equation_4_divides_by_the_sum_and_epsilon_whatever_the_sign():
