@@ -121,8 +121,7 @@ def decisions(outcome: Outcome, where: str, gaps: dict[str, Measure]) -> None:
 def _channels(outcome: Outcome, digits: Digits) -> None:
     """Compare relevance and activation channel by channel [figure 17]."""
     some, target = digits.x[:100], digits.targets["negative"][:100]
-    hidden = keras.Model(digits.model.inputs[0], digits.model.get_layer("conv_1").output)
-    activation = np.asarray(hidden(some))
+    activation = _activation(digits, some)
     found = {}
     for label in ("α1β0", "flat"):
         explained = digits.analyzer(CONVOLUTIONS[label]).explain(
@@ -141,6 +140,12 @@ def _channels(outcome: Outcome, digits: Digits) -> None:
         + ", ".join(f"{label} {shown(one)}" for label, one in follows.items())
         + f"; spread of flat over channels: {spread:.1g} of the largest",
     )
+
+
+def _activation(digits: Digits, x: np.ndarray) -> np.ndarray:
+    """Return what conv_1 puts out."""
+    hidden = keras.Model(digits.model.inputs[0], digits.model.get_layer("conv_1").output)
+    return np.asarray(hidden(x))
 
 
 def followed(relevance: np.ndarray, activation: np.ndarray) -> Measure:
@@ -207,6 +212,7 @@ def draw(given: argparse.Namespace, outcome: Outcome, digits: Digits) -> None:
     at_input = dict(zip(names, ((one, None) for one in FIRST_LAYERS.values()), strict=True))
     below = "Figures 19 and 20 of the thesis: the rule of the first layer varied"
     _drawn(given, outcome, digits, at_input, "first_layer", below)
+    _draw_channel(given, outcome, digits)
 
 
 def _drawn(
@@ -229,3 +235,25 @@ def _drawn(
     titles = [f"class {number}: {logits[number]:.1f}" for number, logits in pairs]
     figure, _ = lrpkeras.plot.grid(rows, digits.x[at], titles=titles, colorbar=False)
     outcome.figure(given.results, name, caption, figure)
+
+
+def _draw_channel(given: argparse.Namespace, outcome: Outcome, digits: Digits) -> None:
+    """Draw a channel's activation and relevance [figure 17]."""
+    at = [np.flatnonzero(digits.labels == digit)[0] for digit in (3, 9)]
+    activation = _activation(digits, digits.x[at])
+    channel = activation.sum(axis=(0, 1, 2)).argmax()
+    rows = {"activation": activation}
+    for label in ("α1β0", "flat"):
+        explained = digits.analyzer(CONVOLUTIONS[label]).explain(
+            digits.x[at], [2, 4], layers="conv_1", verbose=0
+        )
+        rows[label] = explained.layers["conv_1"]
+    rows = {label: normalized(one[..., channel, None]) for label, one in rows.items()}
+    figure, _ = lrpkeras.plot.grid(
+        rows, digits.x[at], titles=["class 2", "class 4"], colorbar=False
+    )
+    caption = (
+        f"Figure 17 of the thesis: the most active channel of conv_1, number {channel + 1}, and "
+        "its relevance; a 3 asked for class 2, a 9 for class 4"
+    )
+    outcome.figure(given.results, "channel", caption, figure)

@@ -1,6 +1,7 @@
 """Gonzalez 2020: the network, what is measured of maps, and what makes a verdict."""
 
 from argparse import Namespace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import keras
@@ -10,7 +11,7 @@ from keras import layers
 
 from experiments import gonzalez2020_photos, pattern
 from experiments.gonzalez2020 import _left_out, in_cells, network, of_parts
-from experiments.gonzalez2020_convolutions import followed
+from experiments.gonzalez2020_convolutions import _draw_channel, followed
 from experiments.gonzalez2020_dense import _against, _contributions, _favour, opposite
 from experiments.gonzalez2020_flag import _flag, only
 from experiments.gonzalez2020_maps import (
@@ -288,3 +289,12 @@ def test_relevance_of_neurons_by_epsilon_is_what_they_contribute(digits):
     outcome = Outcome("x", "X", {})
     _contributions(outcome, digits)
     assert [claim.verdict for claim in outcome.claims] == ["reproduced"]
+
+
+def test_a_channel_is_drawn(digits, tmp_path):
+    """[Figure 17.] A 3 and a 9 are drawn; the small network's images are neither."""
+    some = replace(digits, labels=np.where(np.arange(len(digits.x)) % 2, 3, 9))
+    outcome = Outcome("gonzalez2020", "X", {})
+    _draw_channel(Namespace(results=tmp_path), outcome, some)
+    assert [file.name for file in tmp_path.iterdir()] == ["gonzalez2020_channel.png"]
+    assert "the most active channel of conv_1" in next(iter(outcome.figures.values()))
