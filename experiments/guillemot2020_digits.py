@@ -169,9 +169,9 @@ def dense_with_normalization(
         "With batch normalization, before or after activation, folded or bypassed, maps of fully "
         "connected networks are unusable: they highlight all pixels of the image center; without "
         "it they capture good information",
-        _unusable([not any(known[key]) for key in keys], all(known["Fc1", "folded"]), all(worse)),
-        "criterion: in flipping and on the strokes, a map that is the same for all images, the "
-        "mean one, is as good as each image's own, and for Fc1 it is not; partly if that holds for "
+        _unusable([not any(known[key]) for key in keys], any(known["Fc1", "folded"]), all(worse)),
+        "criterion: neither in flipping nor on the strokes an image's own map is better than one "
+        "that is the same for all images, the mean one, and Fc1's is; partly if that holds for "
         "some, or if all are worse than Fc1's. Own map less mean map: "
         + "; ".join(
             f"{', '.join(key)}: flipping {shown(gaps[1][key])}, mass {shown(masses[1][key])}"
