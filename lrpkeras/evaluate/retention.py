@@ -52,7 +52,8 @@ def retention(
     absolute
         Whether the absolute values of relevance say what is relevant [section 3.1].
     percentages
-        How much is kept, in (0, 100], rising; the paper's by default.
+        How much is kept, in (0, 100], rising; the paper's by default. Rounded to whole pixels,
+        where the paper cuts (1 % of 224 x 224 are 501 there, 502 here), and at least one.
     fill
         What stands in place of the rest, as `pixel_flipping` has `replacement`, in the model's
         units. The paper's is 0, which is black only where the model takes it for black: -1 behind
@@ -78,6 +79,7 @@ def retention(
     about = subject.subject(explainer, x, target, model, decides=decides, batch_size=batch_size)
     judge = about.judge if decides else _other(other_model, about.x)
     assert judge is not None
+    _check_decides(judge)
     right = _labels(labels, judge, about.x, batch_size)
     filling, rows = Filling.of(fill, about.x), []
     for batch in about.batches(batch_size, verbose):
@@ -128,6 +130,16 @@ def _other(model: Any, x: np.ndarray) -> Analyzer:
     # Refuses samples that it does not take, and outputs that do not decide, before any work.
     subject.decisions(subject.logits(other, x[:1]))
     return other
+
+
+def _check_decides(judge: Analyzer) -> None:
+    """Refuse a single output without sign, which would decide alike over anything."""
+    output = judge.graph[judge.graph.outputs[0]]
+    if judge.output_shape[-1] == 1 and output.facts.non_negative:
+        raise InputError(
+            f"The model's one output, {output.name!r}, is never negative: its sign decides "
+            "nothing. Retention takes models that end in a logit, a sigmoid, or several outputs."
+        )
 
 
 def _labels(labels: Any, judge: Analyzer, x: np.ndarray, batch_size: int) -> np.ndarray:

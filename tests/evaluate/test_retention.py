@@ -97,6 +97,17 @@ def test_what_decides_nothing_is_refused():
             retention(analyzer, IMAGES, verbose=0, **settings)
 
 
+@pytest.mark.parametrize("activation", ["hard_sigmoid", "relu"])
+def test_a_single_output_without_sign_is_refused(activation):
+    """Of probabilities none is below 0: every decision would stand, whatever is kept."""
+    model = on_images(WEIGHTS[:1], activation)
+    for settings in ({}, {"other_model": model}):
+        explainer = model if not settings else MODEL
+        with pytest.raises(InputError, match="never negative: its sign decides nothing"):
+            retention(lrpkeras.Analyzer(explainer, "epsilon"), IMAGES, verbose=0, **settings)
+    retention(lrpkeras.Analyzer(on_images(WEIGHTS[:1], "sigmoid")), IMAGES, verbose=0)
+
+
 def test_the_percentages_are_the_papers():
     result = retention(lrpkeras.Analyzer(MODEL, "zero"), IMAGES, verbose=0)
     expected = [1, 5, 10, 15, 20, 25, 40, 50, 60, 75, 80, 85, 90, 95, 99]
