@@ -167,9 +167,16 @@ def _classes(targets: Any) -> npt.NDArray[np.integer] | None:
         return None
     array = np.asarray(targets)
     if array.ndim > 1 or array.dtype.kind not in "iu":
+        # Of a column, as in CIFAR-10's labels, the largest in each row is always number 0.
+        column = array.ndim == 2 and array.shape[1] == 1
+        helps = (
+            "of a column give targets[:, 0]"
+            if column
+            else "of one-hot rows give targets.argmax(axis=-1)"
+        )
         raise TargetError(
             f"targets are one class number for each sample, (n,), not {array.dtype} of shape "
-            f"{array.shape}: of one-hot rows give targets.argmax(axis=-1)."
+            f"{array.shape}: {helps}."
         )
     return array
 

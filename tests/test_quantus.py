@@ -170,6 +170,7 @@ def test_a_model_with_channels_first_inside_is_explained_where_it_has_them():
         ({"inputs": np.ones((3, 4, 5))}, InputError, "do not fit"),
         ({"channel_first": True}, InputError, "do not fit with channel_first=True"),
         ({"targets": np.eye(3)}, TargetError, "argmax"),
+        ({"targets": CLASSES[:, None]}, TargetError, r"\(3, 1\): of a column give targets\[:, 0\]"),
         ({"targets": np.ones(3)}, TargetError, "float64"),
         ({"targets": np.array([0, 1])}, TargetError, "2 entries for 3 samples"),
         ({"model": "model.keras"}, ModelError, "str"),
