@@ -30,7 +30,7 @@ class Flipping:
     Attributes
     ----------
     curves
-        By order ("most", "least", "random"): scores over the share of pixels flipped.
+        By order ("most", "least", "random"): scores over the share of pixels (or squares) flipped.
     """
 
     curves: dict[str, Curve]
@@ -161,11 +161,9 @@ def pixel_flipping(
             order = ranking.ranks(_ordered(name, regions), batch.start, seed)
             places = ranking.onto_pixels(order, region, batch.x.shape[1:3])
             rows[name].append(_scores(judge, batch, places, filled, counts, score))
+    along = f"share of {'pixels' if region == 1 else 'squares'} flipped"
     return Flipping(
-        {
-            name: Curve(score, at, np.concatenate(parts), "share of pixels flipped")
-            for name, parts in rows.items()
-        }
+        {name: Curve(score, at, np.concatenate(parts), along) for name, parts in rows.items()}
     )
 
 

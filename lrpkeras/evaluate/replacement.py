@@ -58,7 +58,7 @@ class Filling:
         if kind == "blur":
             return _blurred(x)
         values = {"zero": 0.0, "mean": self.mean}.get(kind or "", self.kind)
-        return _fitting(values(x) if callable(values) else values, x)
+        return _fitting(values(x.copy()) if callable(values) else values, x)
 
 
 def _fitting(values: Any, x: np.ndarray) -> np.ndarray:

@@ -150,6 +150,9 @@ def subject(
 
 def explained(explainer: Any, x: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the relevance of a batch from an analyzer or a function, as an array that fits."""
+    if not isinstance(explainer, Analyzer):
+        # Functions may write into what they get, as `preprocess_input` of Keras does.
+        x, target = x.copy(), target.copy()
     given = explainer(x, target)
     return _array(backend.to_numpy(given) if backend.is_tensor(given) else given, x)
 

@@ -73,6 +73,8 @@ def test_regions_are_ordered_by_their_sum_and_flipped_whole():
         verbose=0,
     )
     assert result.curves["most"].mean == pytest.approx([7, 3] + [0] * 8)
+    # Those at the ends have fewer pixels.
+    assert result.curves["most"].along == "share of squares flipped"
 
 
 def test_regions_at_the_ends_are_cut():
@@ -238,6 +240,28 @@ def test_an_analyzer_a_function_and_an_array_give_the_same():
         other = pixel_flipping(explainer, IMAGES, model=model, **settings)
         for order, curve in first.curves.items():
             assert other.curves[order].values == pytest.approx(curve.values, abs=1e-5)
+
+
+def test_functions_may_write_into_what_they_get():
+    """`keras.applications`' preprocessing does."""
+
+    def relevance(x, target):
+        maps = of_class(WEIGHTS, x, 1)
+        x *= 0
+        target[:] = 0
+        return maps
+
+    def black(x):
+        x *= 0
+        return x
+
+    images = IMAGES.copy()
+    settings = {"model": MODEL, "steps": 4, "verbose": 0}
+    result = pixel_flipping(relevance, images, 1, replacement=black, **settings).curves
+    assert np.array_equal(images, IMAGES)
+    maps = of_class(WEIGHTS, IMAGES, 1)
+    for order, curve in pixel_flipping(maps, IMAGES, 1, replacement=0.0, **settings).curves.items():
+        assert result[order].values.tolist() == curve.values.tolist()
 
 
 def test_a_curve_depends_on_the_sample_and_the_seed_and_not_on_the_batch():
