@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,7 +21,7 @@ def named(similarity: Similarity) -> Callable[[np.ndarray, np.ndarray], float]:
     similarity of maps that are scaled to a largest absolute value of 1 [all Adebayo et al. 2018].
     """
     if callable(similarity):
-        return similarity
+        return partial(_number, similarity)
     known = {"rank": _rank, "absolute_rank": _absolute_rank, "ssim": _ssim}
     if similarity not in known:
         names = ", ".join(map(repr, known))
@@ -28,6 +29,16 @@ def named(similarity: Similarity) -> Callable[[np.ndarray, np.ndarray], float]:
             f"similarity={similarity!r} is none of {names}, nor a function of two maps."
         )
     return known[similarity]
+
+
+def _number(
+    similarity: Callable[[np.ndarray, np.ndarray], Any], one: np.ndarray, other: np.ndarray
+) -> float:
+    """Return what a user's function says, or refuse what is no number."""
+    given = np.asarray(similarity(one, other))
+    if given.size != 1 or given.dtype.kind not in "fiub" or not np.isfinite(given).all():
+        raise InputError(f"similarity is a function of two maps to one number; it gave {given}.")
+    return float(given.reshape(()))
 
 
 def _rank(one: np.ndarray, other: np.ndarray) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -131,6 +132,8 @@ def subject(
     InputError, TargetError
         If one of them is of another kind, or they do not fit together.
     """
+    if isinstance(explainer, keras.Model):
+        raise InputError("A model by itself explains nothing: give lrpkeras.Analyzer(model).")
     samples = _samples(x)
     judge = _judge(explainer, model)
     if judge is None and (decides or target is None):

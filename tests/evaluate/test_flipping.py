@@ -312,6 +312,8 @@ def test_a_curve_depends_on_the_sample_and_the_seed_and_not_on_the_batch():
         ({"explainer": IMAGES * np.nan, "model": MODEL}, "NaN"),
         ({"explainer": "epsilon", "model": MODEL}, "Relevance has shape"),
         ({"explainer": IMAGES}, "A model decides"),
+        ({"explainer": MODEL}, "A model by itself explains nothing"),
+        ({"explainer": MODEL, "model": MODEL, "target": 0}, "by itself explains nothing"),
     ],
 )
 def test_what_does_not_fit_is_refused(settings, message):

@@ -357,6 +357,13 @@ def test_similarities_are_those_of_the_libraries():
         named("cosine")
 
 
+@pytest.mark.parametrize("given", [np.nan, np.ones(2), None, "alike"])
+def test_a_similarity_is_one_number(given):
+    analyzer = lrpkeras.Analyzer(linear([1.0, 2, 3]), "zero")
+    with pytest.raises(InputError, match="to one number; it gave"):
+        randomization(analyzer, X, similarity=lambda one, other: given, verbose=0)
+
+
 def test_what_cannot_be_randomized_is_refused(net):
     with pytest.raises(InputError, match="seed"):
         randomization(lrpkeras.Analyzer(net, "zero"), IMAGES, seed=-1, similarity=np.vdot)
