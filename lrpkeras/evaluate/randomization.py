@@ -61,7 +61,8 @@ def randomization(
     Parameters
     ----------
     analyzer
-        An `Analyzer` of a Keras model.
+        An `Analyzer` of a Keras model. All its layers with weights are randomized, one after the
+        other: one on which the explained output does not depend changes nothing.
     x, target, batch_size, verbose
         As for `pixel_flipping`. The class that is explained stays that of the trained model.
     similarity

@@ -45,7 +45,8 @@ def retention(
         The decision that counts as right, one int per sample; what the deciding model says of the
         whole sample if None.
     other_model
-        Decides in place of `model`, over what that finds relevant [figure 22].
+        Decides in place of `model`, over what that finds relevant [figure 22]. It gets the same
+        samples: put preprocessing of its own inside it.
     unit
         "pixel": all channels of a position are kept or not, by their summed relevance [section
         4.5]; "input": each value for itself [section 4.2].
