@@ -75,7 +75,7 @@ def cifar(given: argparse.Namespace) -> list[Case]:
 def on_cifar(given: argparse.Namespace, name: str) -> Trained:
     """Return one of `NETWORKS`, or "pooled", trained on CIFAR-10."""
     train, test = data.cifar10(given.data)
-    training = Training(size(given, 5, 1), flips=True)
+    training = Training(size(given, 3, 1), flips=True)
     sets = train.first(size(given, 50_000, 1500)), test.first(size(given, 10_000, 200))
     return _learned(given, name, training, *sets)
 
