@@ -92,6 +92,30 @@ def test_a_big_kernel_is_held_as_often_as_its_rule_needs_it_and_no_copy_stays(
     assert big_copies() == []
 
 
+def test_the_positive_part_of_a_big_convolution_s_kernel_is_made_at_every_call():
+    """z+ of a 1 x 1 convolution, as its equation says; smaller kernels' positive parts are held."""
+    x = keras.Input((2, 3, 1024))
+    y = layers.Conv2D(1024, 1, name="big")(x)
+    model = randomized(keras.Model(x, layers.GlobalAveragePooling2D()(y)))
+    preset = presets.Preset({"*": rules.ZPlus()})
+    analyzer = lrpkeras.Analyzer(model, preset, input_range=(0, 1))
+    assert [v.shape for v in distinct(analyzer) if v.shape == (1, 1, 1024, 1024)] == [
+        (1, 1, 1024, 1024)
+    ]
+    values = np.random.default_rng(0).random((2, 2, 3, 1024))
+    kernel, bias = (w.astype("float64") for w in model.get_layer("big").get_weights())
+    plus = values @ np.maximum(kernel[0, 0], 0)
+    j = int((values @ kernel[0, 0] + bias).mean(axis=(1, 2))[0].argmax())
+    arrives = ((values @ kernel[0, 0] + bias) / 6)[..., j]
+    expected = (
+        values
+        * np.maximum(kernel[0, 0, :, j], 0)
+        * (arrives / (plus[..., j] + max(bias[j], 0.0)))[..., None]
+    )
+    got = np.asarray(analyzer(values.astype("float32"), j))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
 def test_a_saved_function_is_not_held_beside_the_analyzer(big_copies):
     model = net()
     function = tf.function(model, autograph=False)

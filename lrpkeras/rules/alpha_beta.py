@@ -10,6 +10,8 @@ from keras import ops
 
 from lrpkeras import backend
 from lrpkeras.errors import RuleError
+from lrpkeras.graph.convolutions import Convolution
+from lrpkeras.graph.nodes import Linear
 from lrpkeras.rules.bias import BiasRule
 from lrpkeras.rules.linear import Linearized, Term, Weighted, by_sign
 from lrpkeras.rules.rule import Array, Prepared, check_flag, check_number
@@ -19,6 +21,10 @@ KERNELS = (("positive", "negative"), ("negative", "positive"))
 
 # The parts of the bias beside them.
 BIASES = ("positive_bias", "negative_bias")
+
+# From so many weights on, a convolution's kernel is split anew at every call: a second copy of it
+# weighs more than the pass over it costs.
+LARGE = 2**20
 
 # A sum with its part of the bias, and that part; with the sum's weight.
 Sum = tuple[Array | None, Array | None]
@@ -64,6 +70,8 @@ class AlphaBeta(BiasRule):
         arrays = dict(node.parameters)
         if self._is_cheap(node):
             return {**arrays, "weights": node.kernel, "magnitude": np.abs(node.kernel)}
+        if self._splits_late(node):
+            return arrays
         if self._reads_positive or node.facts.signed:
             arrays["positive"] = np.maximum(node.kernel, 0)
         if self._reads_negative or node.facts.signed:
@@ -96,6 +104,13 @@ class AlphaBeta(BiasRule):
         closed = node.facts.closed and self.bias != "ignore"
         return not self._reads_negative and node.facts.signed and closed
 
+    def _splits_late(self, node: Weighted) -> bool:
+        """Whether the positive part of the kernel is made on the way back, and not held."""
+        if self._reads_negative or node.facts.signed or not isinstance(node, Linear):
+            return False
+        plain = isinstance(node.operation, Convolution) and node.base_kernel is None
+        return plain and node.kernel.size >= LARGE
+
     def _sums_parts(self, node: Weighted) -> bool:
         """Whether the output is the sum of the two parts, which then cost no extra pass."""
         both = self._reads_positive and self._reads_negative
@@ -121,6 +136,9 @@ class AlphaBeta(BiasRule):
     ) -> Linearized:
         if self._is_cheap(node):
             return self._linearized_cheaply(node, prepared, inputs, output)
+        if self._splits_late(node):
+            kernel = backend.after(prepared["kernel"], inputs[0])
+            prepared = {**prepared, "positive": ops.relu(kernel)}
         parts = self._parts(node, prepared, inputs[0])
         sums = self._sums(node, prepared, inputs, parts)
         return self._linearized(node, prepared, inputs, output, sums)
