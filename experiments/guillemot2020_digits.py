@@ -93,11 +93,10 @@ def _accuracies(outcome: Outcome, networks: dict[str, Trained]) -> None:
             name,
             f"{THEIRS[name.split()[0]]:.4f}",
             f"{network.accuracy:.4f}",
-            f"{network.seconds:.0f}",
         ]
         for name, network in networks.items()
     ]
-    outcome.table("MNIST: accuracy", ["network", "theirs", "ours", "seconds of training"], rows)
+    outcome.table("MNIST: accuracy", ["network", "theirs", "ours"], rows)
     best = {
         kind: max(n.accuracy for name, n in networks.items() if name.startswith(kind))
         for kind in ("Fc", "Conv")

@@ -47,7 +47,7 @@ from lrpkeras.evaluate.chart import chart
 PAPER = "Hui & Binder 2019"
 INTUITIVE = ("identity", "epsilon")
 
-DESCRIBED = ["accuracy", "weights", "seconds of training"]
+DESCRIBED = ["accuracy", "weights"]
 Key = tuple[str, str]  # preset, mode
 
 
@@ -94,8 +94,7 @@ def _settings(given: argparse.Namespace) -> dict[str, str]:
 
 
 def _described(name: str, network: Trained) -> list[str]:
-    numbers = f"{network.accuracy:.4f}", f"{network.model.count_params():,}"
-    return [name, *numbers, f"{network.seconds:.0f}"]
+    return [name, f"{network.accuracy:.4f}", f"{network.model.count_params():,}"]
 
 
 # Rules compared

@@ -60,7 +60,7 @@ def photos(given: argparse.Namespace) -> Case:
     images, labels = data.photos(given.data, size(given, *PHOTOS))
     model, x = data.mobilenet(given.data), scaled(images)
     accuracy = float(np.mean(model.predict(x, verbose=0).argmax(axis=1) == labels))
-    return Case("MobileNet, photos", Trained(model, accuracy, 0.0), images, x, region=8)
+    return Case("MobileNet, photos", Trained(model, accuracy), images, x, region=8)
 
 
 def cifar(given: argparse.Namespace) -> list[Case]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +24,10 @@ class Trained:
         With a softmax at its end.
     accuracy
         On the test images.
-    seconds
-        That training took.
     """
 
     model: keras.Model
     accuracy: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -90,18 +86,16 @@ def trained(
     tag = hashlib.sha256(json.dumps(_without_names(key)).encode()).hexdigest()[:12]
     file, notes = (folder / f"{name}-{tag}{ending}" for ending in (".keras", ".json"))
     if file.is_file() and notes.is_file():
-        return Trained(keras.saving.load_model(file), **json.loads(notes.read_text()))
+        return Trained(keras.saving.load_model(file), json.loads(notes.read_text())["accuracy"])
     print(f"Training {name}", flush=True)
-    start = time.perf_counter()
     training.fit(model, scaled(train.images), train.labels)
-    seconds = time.perf_counter() - start
     guesses = model.predict(scaled(test.images), batch_size=256, verbose=0).argmax(axis=1)
     accuracy = float(np.mean(guesses == test.labels))
-    print(f"{name}: accuracy {accuracy:.4f}, {seconds:.0f} s", flush=True)
+    print(f"{name}: accuracy {accuracy:.4f}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     model.save(file)
-    notes.write_text(json.dumps({"accuracy": accuracy, "seconds": round(seconds, 1)}))
-    return Trained(model, accuracy, seconds)
+    notes.write_text(json.dumps({"accuracy": accuracy}))
+    return Trained(model, accuracy)
 
 
 def _without_names(key: list) -> list:
