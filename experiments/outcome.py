@@ -87,7 +87,7 @@ class Outcome:
         folder.mkdir(parents=True, exist_ok=True)
         about = {
             "date": datetime.date.today().isoformat(),
-            "command": " ".join(["python -m", f"experiments.{self.name}", *sys.argv[1:]]),
+            "command": " ".join(["python -m", f"experiments.{self.name}", *_told(sys.argv[1:])]),
             "versions": (
                 f"lrpkeras {lrpkeras.__version__}, Keras {keras.__version__} on "
                 f"{keras.backend.backend()}, Python {platform.python_version()}"
@@ -95,6 +95,14 @@ class Outcome:
         }
         text = json.dumps({**about, **asdict(self)}, indent=1, ensure_ascii=False)
         (folder / f"{self.name}.json").write_text(text + "\n")
+
+
+def _told(arguments: list[str]) -> list[str]:
+    """Leave out what says only where files are: the numbers do not depend on it."""
+    ours = {"--data", "--cache", "--results"}
+    places = [argument.partition("=")[0] in ours for argument in arguments]
+    values = [False, *(place and "=" not in a for place, a in zip(places, arguments, strict=True))]
+    return [a for a, *skip in zip(arguments, places, values, strict=False) if not any(skip)]
 
 
 def shown(measure: Measure, digits: int = 3) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 from experiments.options import RESULTS
+from experiments.outcome import Verdict
 
 PAGE = Path(__file__).parents[1] / "docs" / "experiments.md"
 ORDER = ("guillemot2020", "binder2016", "hui2019", "nyiri2024", "gonzalez2020", "defaults")
@@ -14,6 +16,10 @@ OPENING = """# The papers' experiments, run again
 Five papers are the foundation of lrpkeras. Their experiments are scripts here, `experiments/`, and
 this page is what came out, whichever way. Networks whose sizes the papers give only in figures are
 chosen, and described in the scripts; all intervals are 95 % bootstrap intervals over images.
+
+**reproduced**: every part of a claim holds, by the criterion beside it, mostly that an interval
+leaves out 0. **partly**: some of its parts do. **not reproduced**: none does; where an interval
+holds 0, the images here do not tell. **not tested**: something is missing, which is named.
 
 Every table is printed again by the command above it; trained networks are kept in
 `~/.cache/lrpkeras`.
@@ -37,7 +43,21 @@ def _summary(found: list[dict]) -> str:
         for result in found
         for claim in result["claims"]
     ]
-    return "## All claims\n\n" + markdown(["paper", "says", "here"], rows)
+    counts = [
+        [result["title"], *(str(_count(result, verdict)) for verdict in get_args(Verdict))]
+        for result in found
+    ]
+    return "\n\n".join(
+        [
+            "## All claims",
+            markdown(["", *get_args(Verdict)], counts),
+            markdown(["paper", "says", "here"], rows),
+        ]
+    )
+
+
+def _count(result: dict, verdict: str) -> int:
+    return sum(claim["verdict"] == verdict for claim in result["claims"])
 
 
 def _section(result: dict) -> str:
