@@ -30,7 +30,7 @@ def test_a_claim_is_judged_by_its_parts(parts, verdict):
 
 
 def test_the_command_says_what_the_numbers_depend_on():
-    given = "--data /a --quick --results=/b --seed 3 --cache /c".split()
+    given = ["--data", "/a", "--quick", "--results=/b", "--seed", "3", "--cache", "/c"]
     assert _told(given) == ["--quick", "--seed", "3"]
 
 
