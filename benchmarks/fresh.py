@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -65,6 +66,14 @@ def measure(name: str, what: str, batch: int, size: int | None = None) -> Cell:
         "built": held,
         "building": building,
         "explaining": memory("VmHWM"),
+    }
+
+
+def medians(cells: list[Cell]) -> Cell:
+    """Return the median of every number over processes; the lower one of two."""
+    return {
+        key: None if cells[0][key] is None else statistics.median_low(cell[key] for cell in cells)
+        for key in cells[0]
     }
 
 

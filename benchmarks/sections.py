@@ -196,11 +196,12 @@ def memory(found: Results) -> str:
 MEMORY = """\
 ## Memory
 
-Each way in a process of its own, batch 16. As Linux counts resident memory: "loaded" with
-TensorFlow imported and the model built and called once; the rest beyond that: what function or
-analyzer hold after a first call on one image (the analyzer's own copies of the weights are part of
-it), the most until then, and the most during three calls on the batch. The ratios compare the most
-that the process ever took, and the most that it took beyond "loaded", with the gradient's.
+Each way in processes of its own, batch 16; medians of three, that took turns. As Linux counts
+resident memory: "loaded" with TensorFlow imported and the model built and called once; the rest
+beyond that: what function or analyzer hold after a first call on one image (the analyzer's own
+copies of the weights are part of it), the most until then, and the most during three calls on the
+batch. The ratios compare the most that the process ever took, and the most that it took beyond
+"loaded", with the gradient's.
 
 """
 

@@ -33,6 +33,7 @@ MEMORY = (ways.GRADIENT, "epsilon", "epsilon_plus_flat")
 TARGETED = ("VGG16", "ResNet50")  # what the smaller parts are measured on
 BATCHES, SIZES = (1, 2, 4, 8, 16, 32), (112, 160, 224, 320, 448)
 MEMORY_BATCH, PAIRS_BATCH = 16, 4
+PROCESSES = 3
 SLOW_BUILDS = ("ResNet50",)
 
 
@@ -124,13 +125,18 @@ def _fresh(options: Options, found: Results) -> None:
     batch, whats = MEMORY_BATCH, (*MEMORY, *_bfloat16(options))
     if options.quick:
         batch, whats = 2, ("epsilon_plus_flat",)
+    processes = 1 if options.quick else PROCESSES
     for name in _targeted(options):
-        for what in whats:
+        taken: dict[str, list[Cell]] = {what: [] for what in whats}
+        for what in whats * processes:
             try:
-                cell = fresh.in_a_process(name, what, batch)
+                taken[what].append(fresh.in_a_process(name, what, batch))
             except RuntimeError as error:
                 print(f"{name} {what} is left out: {error}", flush=True)
+        for what, cells in taken.items():
+            if not cells:
                 continue
+            cell = fresh.medians(cells)
             found.put("fresh", name, what, **cell)
             print(report.fresh_line(name, what, cell), flush=True)
 

@@ -8,6 +8,7 @@ import pytest
 import lrpkeras
 from benchmarks import (
     cards,
+    fresh,
     gpu,
     machine,
     measures,
@@ -423,3 +424,8 @@ def test_the_runs_that_a_measure_must_make_are_those_that_it_makes(name):
     images = ways.images(analyzer.model, 2)
     measures.run(analyzer, images, name)
     assert (counts["logits"], counts["explained"]) == measures.WORK[name]
+
+
+def test_processes_are_summed_up_by_medians_of_every_number():
+    cells = [{"loaded": loaded, "built": None} for loaded in (5, 1, 9, 2)]
+    assert fresh.medians(cells) == {"loaded": 2, "built": None}
