@@ -59,7 +59,6 @@ from lrpkeras.rules import Identity, Taylor
 
 GREY_LEVELS = 127.5  # in a unit of the inputs that the network is trained with
 B = 0.001 / 9
-EPOCHS = 6
 RULES = {
     "epsilon = 1": presets.get("epsilon", epsilon=1.0),
     "epsilon = 0.01": presets.get("epsilon", epsilon=0.01),
@@ -168,19 +167,23 @@ def main(arguments: list[str] | None = None) -> None:
 def _prepared(given: argparse.Namespace) -> tuple[Trained, np.ndarray, int]:
     """Return the network, the images that are explained, and at how many steps scores are taken."""
     train, test = data.cifar10(given.data)
-    epochs, used, count, steps = (2, 3000, 60, 16) if given.quick else (EPOCHS, None, 2000, 32)
-    training = Training(epochs, flips=True)
+    used, count, steps = (3000, 60, 16) if given.quick else (None, 2000, 32)
+    training = Training(_epochs(given), flips=True)
     made = trained(
         given.cache, "lrn", network, training, train.first(used), test, scaled, given.seed
     )
     return made, test.images[:count], steps
 
 
+def _epochs(given: argparse.Namespace) -> int:
+    return 2 if given.quick else 6
+
+
 def _settings(given: argparse.Namespace, network: Trained, grey: Explained) -> dict[str, str]:
     settings = {
         "images explained": str(len(grey.x)),
         "network": f"{network.model.count_params():,} weights, accuracy {network.accuracy:.4f} "
-        f"after {EPOCHS} epochs",
+        f"after {_epochs(given)} epochs",
         "scores taken": f"after every {1024 // grey.steps} of 1024 pixels",
         "seed": str(given.seed),
     }
