@@ -10,7 +10,7 @@ import numpy as np
 
 import lrpkeras
 from experiments import pattern
-from experiments.outcome import Outcome, Verdict, above, shown
+from experiments.outcome import Outcome, Verdict, above, judged, shown
 from lrpkeras.evaluate import Curve, Measure
 from lrpkeras.evaluate.flipping import Flipping
 from lrpkeras.layers import LocalResponseNormalization
@@ -49,8 +49,7 @@ OTHERS = ("epsilon = 100", "beta = 1", "beta = 0")
 
 def verdict(found: Iterable[bool]) -> Verdict:
     """Return "reproduced" where all hold, "partly" where some do."""
-    answers = list(found)
-    return "reproduced" if all(answers) else "partly" if any(answers) else "not reproduced"
+    return judged(*map(bool, found))
 
 
 def early(curve: Curve) -> Measure:

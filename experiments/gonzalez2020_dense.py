@@ -200,14 +200,18 @@ def of_halves(digits: Digits, threes: np.ndarray, target: int) -> Halves:
     return found
 
 
+def _untested(outcome: Outcome, where: str, why: str, *says: str) -> None:
+    for one in says:
+        outcome.claim(where, one, "not tested", why)
+
+
 def _against(outcome: Outcome, found: Halves) -> None:
     """Say what becomes of a 3 asked for class 2."""
     where, why = "figure 10, class 2", "no 3 has a negative logit of class 2"
     epsilon = "By ε, a 3's top half is for class 2 at the max pool, the rest against it"
     positive = "By α1β0, all is against class 2, a 3's top half the most"
     if not found:
-        outcome.claim(where, epsilon, "not tested", why)
-        outcome.claim(where, positive, "not tested", why)
+        _untested(outcome, where, why, epsilon, positive)
         return
     (top, rest), (upper, lower) = found["ε"], found["α1β0"]
     outcome.claim(where, epsilon, judged(above(top), above(rest) is False), _numbers(found, "ε"))
@@ -226,8 +230,7 @@ def _favour(outcome: Outcome, found: Halves) -> None:
     bottom = "By ε, α2β1 and α1β0 a 3's bottom half is for class 5 at the max pool"
     top = "By α2β1 some of a 3's top half is for class 5, by ε it is not"
     if not found:
-        outcome.claim(where, bottom, "not tested", why)
-        outcome.claim(where, top, "not tested", why)
+        _untested(outcome, where, why, bottom, top)
         return
     outcome.claim(
         where, bottom, judged(*(above(one[1]) for one in found.values())), _numbers(found, *found)

@@ -89,11 +89,7 @@ def _same_for_all(maps: np.ndarray) -> np.ndarray:
 
 def _accuracies(outcome: Outcome, networks: dict[str, Trained]) -> None:
     rows = [
-        [
-            name,
-            f"{THEIRS[name.split()[0]]:.4f}",
-            f"{network.accuracy:.4f}",
-        ]
+        [name, f"{THEIRS[name.split()[0]]:.4f}", f"{network.accuracy:.4f}"]
         for name, network in networks.items()
     ]
     outcome.table("MNIST: accuracy", ["network", "theirs", "ours"], rows)

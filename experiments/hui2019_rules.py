@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 import lrpkeras
-from experiments.outcome import Verdict, above
+from experiments.outcome import Verdict, above, judged
 from lrpkeras import rules
 from lrpkeras.evaluate import Measure
 
@@ -38,5 +38,4 @@ def analyzer(model: keras.Model, preset: str, mode: str) -> lrpkeras.Analyzer:
 
 def verdict(differences: Iterable[Measure]) -> Verdict:
     """Return "reproduced" where all means are above 0 by their intervals, "partly" where some."""
-    signs = [above(difference) is True for difference in differences]
-    return "reproduced" if all(signs) else "partly" if any(signs) else "not reproduced"
+    return judged(*map(above, differences))

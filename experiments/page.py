@@ -18,8 +18,9 @@ this page is what came out, whichever way. Networks whose sizes the papers give 
 chosen, and described in the scripts; all intervals are 95 % bootstrap intervals over images.
 
 **reproduced**: every part of a claim holds, by the criterion beside it, mostly that an interval
-leaves out 0. **partly**: some of its parts do. **not reproduced**: none does; where an interval
-holds 0, the images here do not tell. **not tested**: something is missing, which is named.
+leaves out 0. **partly**: some of its parts do; of claims of Nyiri & Gibaru, which have many, more
+than half. **not reproduced**: no more than that; where an interval holds 0, the images here do not
+tell. **not tested**: something is missing, which is named.
 
 Every table is printed again by the command above it; trained networks are kept in
 `~/.cache/lrpkeras`.
