@@ -1,6 +1,5 @@
 """What experiments write: verdicts from intervals, and the command that makes them again."""
 
-import json
 from typing import get_args
 
 import numpy as np
@@ -34,17 +33,30 @@ def test_the_command_says_what_the_numbers_depend_on():
     assert _told(given) == ["--quick", "--seed", "3"]
 
 
-def test_the_page_counts_every_claim(tmp_path, monkeypatch, capsys):
+def test_the_page_counts_every_claim(tmp_path):
     outcome = Outcome("hui2019", "Hui", {"images": "3"})
     for verdict in get_args(Verdict):
         outcome.claim("figure 1", "a | b", verdict, "1.0")
     outcome.table("Numbers", ["a"], [["1"]])
     outcome.save(tmp_path)
-    assert len(json.loads((tmp_path / "hui2019.json").read_text())["claims"]) == 4
-    monkeypatch.setattr(page, "RESULTS", tmp_path)
-    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
-    page.main()
-    text = (tmp_path / "page.md").read_text()
-    assert "| Hui | 1 | 1 | 1 | 1 |" in text
-    assert "a \\| b" in text
-    assert "### Numbers" in text
+    found = page.results(tmp_path)
+    assert len(found[0]["claims"]) == 4
+    index, paper = page.pages(found).values()
+    assert "| [Hui](experiments/hui2019.md) | 1 | 1 | 1 | 1 |" in index
+    assert "a \\| b" in paper
+    assert "### Numbers" in paper
+    panel = page.counted(found).axes[0]
+    assert [bar.get_width() for bar in panel.patches] == [1, 1, 1, 1]
+
+
+def test_published_pages_say_what_the_results_say():
+    found = page.results()
+    assert found, "experiments/results is empty: run the experiments"
+    for file, text in page.pages(found).items():
+        assert file.read_text() == text, "run python -m experiments.page"
+
+
+def test_published_pictures_are_there():
+    for result in page.results():
+        for file in result["figures"]:
+            assert (page.RESULTS / file).is_file()
