@@ -7,6 +7,7 @@ from lrpkeras.errors import LrpError
 from lrpkeras.explanation import Explanation
 from lrpkeras.graph.lower import register_layer
 from lrpkeras.graph.supported import supported_layers
+from lrpkeras.loaded import load
 from lrpkeras.presets import Preset, register_preset
 from lrpkeras.rules.registry import register_rule
 
@@ -22,6 +23,7 @@ __all__ = [
     "evaluate",
     "fold_batch_norm",
     "layers",
+    "load",
     "plot",
     "presets",
     "quantus",

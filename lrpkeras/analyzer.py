@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+import json
 import os
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import keras
 
-from lrpkeras import (
-    backend,
-    batching,
-    conditions,
-    layer_names,
-    ledger,
-    presets,
-    summary,
-    targets,
-)
+from lrpkeras import backend, conditions, layer_names, ledger, presets, summary, targets
 from lrpkeras.canonize import canonize, select_output
-from lrpkeras.errors import InputError, RuleError, TargetError
-from lrpkeras.explainer import Explainer, check_finite
-from lrpkeras.explanation import Explanation
+from lrpkeras.conditions import Conditions
+from lrpkeras.errors import ModelError, RuleError
+from lrpkeras.explainer import Explainer
+from lrpkeras.facade import Facade
+from lrpkeras.graph.draft import Refusal
 from lrpkeras.graph.facts import with_facts
+from lrpkeras.graph.fingerprint import fingerprint
 from lrpkeras.graph.graph import Graph
 from lrpkeras.graph.lookup import row_counts
 from lrpkeras.graph.sources import Source, source_of
+from lrpkeras.graph.tracer import tensorflow_reader
 from lrpkeras.graph.verify import check_weights, fidelity
 from lrpkeras.graph.verify import verify as verify_graph
 from lrpkeras.inputs import Intake
@@ -45,7 +40,7 @@ Array = Any
 Model: TypeAlias = keras.Model | str | os.PathLike | Any
 
 
-class Analyzer:
+class Analyzer(Facade[Explainer]):
     """Explains a model's decisions by Layer-wise Relevance Propagation.
 
     Parameters
@@ -133,8 +128,9 @@ class Analyzer:
             .with_bias(self.options.bias)
         )
         self._program = self._built(self._rewritten())
-        self._intake = _intake(self._source, self.graph)
-        self._explainer = Explainer(self._program, self.preset, initial, self._intake, jit_compile)
+        intake = _intake(self._source, self.graph)
+        explainer = Explainer(self._program, self.preset, initial, intake, jit_compile)
+        super().__init__(explainer, self.options.input_range)
         hand_back()
 
     def _built(self, graph: Graph) -> Program:
@@ -192,197 +188,14 @@ class Analyzer:
         """The rule that each node got, by node name."""
         return dict(self._program.rules)
 
-    def __call__(self, x: Any, target: Any = None) -> Any:
-        """Return the relevance of a batch.
+    def _places(self, layers: str | Sequence[str] | None) -> dict[str, str]:
+        return layer_names.look_up(self.graph, layers)
 
-        Parameters
-        ----------
-        x
-            What the model is called with, batch first: array, tensor, or list or dict of them.
-        target
-            What is explained: None (each sample's winner), an int, one int per sample, a list of
-            lists (several classes per sample), "all", a float array shaped like the output
-            (relevance starts as array x output), or a callable from the output to such an array.
-            For outputs with positions, `(batch, ..., classes)`, an int means the class everywhere.
+    def _conditions(self, condition: Any) -> Conditions | None:
+        def find(name: str) -> dict[str, str]:
+            return layer_names.one_call(self.graph, name, "condition: ")
 
-        Returns
-        -------
-        Tensors shaped and nested like `x`; with several targets, `(batch, k, ...)`.
-
-        Raises
-        ------
-        InputError, TargetError
-            If `x` or `target` does not fit.
-        """
-        arrays = self._checked(x)
-        parsed = targets.parse(target, arrays[0].shape[0], self._explainer.output_shape)
-        relevance = self._explainer.run(arrays, parsed, 0, ())["relevance"]
-        check_finite(relevance)
-        return self._intake.pack(x, relevance)
-
-    def logits(self, x: Any) -> Array:
-        """Return the output that is explained, without its final softmax or sigmoid.
-
-        Parameters
-        ----------
-        x
-            As for `__call__`.
-
-        Returns
-        -------
-        A tensor, `(batch, classes)` for a classifier: the forward pass alone, compiled.
-
-        Raises
-        ------
-        InputError
-            If `x` does not fit.
-        """
-        inputs = self._explainer.converted(self._checked(x))
-        return self._explainer.function("output")(inputs)
-
-    @property
-    def output_shape(self) -> tuple[int | None, ...]:
-        """Shape of `logits`, with None for the batch and what else is free."""
-        return self._explainer.output_shape
-
-    def explain(
-        self,
-        x: Any,
-        target: Any = None,
-        *,
-        batch_size: int = 32,
-        layers: str | Sequence[str] | None = None,
-        condition: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-        verbose: str | int = "auto",
-    ) -> Explanation:
-        """Explain a data set in batches.
-
-        Parameters
-        ----------
-        x
-            Arrays or tensors as for `__call__`, or a dataset of batches of inputs, or of (inputs,
-            labels): a `tf.data.Dataset`, a `keras.utils.PyDataset` or a torch `DataLoader`. The
-            next batch is read while one is explained.
-        target
-            As for `__call__`; for a dataset, one that fits every batch.
-        batch_size
-            Samples at a time; a dataset brings its own.
-        layers
-            Names (or globs) of layers whose outputs' relevance is wanted too.
-        condition
-            `{layer: channels}`: only relevance that flows through these channels of the layer's
-            output goes on to the inputs [Achtibat et al. 2023]. Channels are an int, ints, a
-            boolean mask, or a float for each channel that multiplies its relevance. Of several
-            layers all must be passed. A list of such dicts runs on one forward pass (ten at a
-            time): results get an axis for the conditions behind that of the targets,
-            `(batch, conditions, ...)` or `(batch, k, conditions, ...)`.
-        verbose
-            1 shows a progress bar, 0 none; "auto" shows it where there is more than one batch.
-
-        Returns
-        -------
-        NumPy arrays in an `Explanation`.
-
-        Raises
-        ------
-        InputError, TargetError, RuleError
-            If the data, target or condition, or a layer's name does not fit.
-
-        Notes
-        -----
-        In the scope of a `tf.distribute.MirroredStrategy`, each batch is split over its devices; on
-        JAX, over those of a `keras.distribution.DataParallel`, or all devices if there are several
-        (but within `jax.default_device`). Where the analyzer was built does not matter.
-
-        Conditions over all channels of a layer add up to the map without condition, less what
-        flows past the layer (by a skip connection, say), of which nothing counts. This needs rules
-        that are linear in relevance: "deconvnet" and "guided_backprop" are not, nor is `Relative`
-        where it rescales residual branches, and layers within these are refused.
-
-        Examples
-        --------
-        >>> import lrpkeras, numpy as np, keras
-        >>> model = keras.Sequential(
-        ...     [
-        ...         keras.Input((6, 6, 1)),
-        ...         keras.layers.Conv2D(4, 3, activation="relu", name="conv"),
-        ...         keras.layers.Flatten(),
-        ...         keras.layers.Dense(3),
-        ...     ]
-        ... )
-        >>> analyzer = lrpkeras.Analyzer(model, preset="epsilon")
-        >>> images = np.ones((2, 6, 6, 1), "float32")
-        >>> analyzer.explain(images, condition={"conv": [0, 2]}).relevance.shape
-        (2, 6, 6, 1)
-        >>> each = [{"conv": channel} for channel in range(4)]
-        >>> analyzer.explain(images, condition=each).relevance.shape
-        (2, 4, 6, 6, 1)
-        """
-        batch_size = batching.positive(batch_size)
-        nodes = layer_names.look_up(self.graph, layers)
-        conditioned = conditions.parse(
-            condition,
-            self._program,
-            lambda name: layer_names.one_call(self.graph, name, "condition: "),
-        )
-        dataset = backend.is_dataset(x)
-        arrays = None if dataset else self._checked(x)
-        number = None if arrays is None else arrays[0].shape[0]
-        parsed = targets.parse(target, number, self._explainer.output_shape)
-        if dataset and parsed.counts_samples:
-            raise TargetError("For a dataset, give one target for all samples, or None.")
-        total = backend.count(x if dataset else arrays, batch_size)
-        bar = batching.progress(total, verbose)
-        explain = functools.partial(
-            self._explainer.run,
-            target=parsed,
-            layers=tuple(nodes.values()),
-            batch_size=batch_size,
-            conditions=conditioned,
-            devices=backend.devices(),
-        )
-        parts, like = [], x
-        with closing(batching.ahead(self._batches(x, arrays, batch_size))) as batches:
-            results = ((batch, explain(flat, start=start)) for batch, flat, start in batches)
-            for batch, result in batching.one_behind(results):
-                like = batch
-                check_finite(result["relevance"])
-                parts.append(keras.tree.map_structure(backend.to_numpy, result))
-                if bar is not None:
-                    bar.add(1)
-        if not parts:
-            raise InputError("The dataset is empty: there is no sample to explain.")
-        explanation = self._gathered(parts, like, nodes)
-        record = None if conditioned is None else conditioned.record
-        return dataclasses.replace(explanation, condition=record)
-
-    def _batches(
-        self, x: Any, arrays: list[Array] | None, batch_size: int
-    ) -> Generator[tuple[Any, list[Array], int], None, None]:
-        """Yield what results are nested like, checked inputs, and the number of the first sample.
-
-        Of a dataset where there are no `arrays`.
-        """
-        if arrays is None:
-            for batch, start in batching.numbered(x, batch_size, True):
-                yield batch, self._checked(batch), start
-        else:
-            for flat, start in batching.numbered(arrays, batch_size, False):
-                yield x, flat, start
-
-    def _gathered(self, parts: list[dict], like: Any, nodes: dict[str, str]) -> Explanation:
-        whole = batching.joined(parts)
-        return Explanation(
-            relevance=self._intake.pack(like, whole["relevance"]),
-            output=whole["output"],
-            target=whole["target"],
-            layers={layer: whole["layers"][name] for layer, name in nodes.items()},
-        )
-
-    def _checked(self, x: Any) -> list[Array]:
-        arrays = self._intake.flatten(x)
-        self._intake.check_values(arrays, self.options.input_range)
-        return arrays
+        return conditions.parse(condition, self._program, find)
 
     def summary(self, print_fn: Any = None) -> str:
         """Print (or hand to `print_fn`) and return one line per node.
@@ -441,6 +254,52 @@ class Analyzer:
         """
         return backend.concrete(self._explainer.function(), batch_size)
 
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that name the model as it is now: its graph and its weights."""
+        return fingerprint(self._source.read())
+
+    def export(self, path: str | os.PathLike) -> None:
+        """Write a TensorFlow SavedModel, which runs where neither lrpkeras nor Keras is.
+
+        Its signatures take the model's inputs by name, any number of samples:
+
+        - `serving_default` explains each sample's winner: `relevance` (of several inputs
+          `relevance_NAME` each), `output` (the logits) and `target` (the class);
+        - `explain` the classes `target`, `(samples,)` of type int32;
+        - `explain_array` what `factors`, shaped like the output, multiply it to;
+        - `logits` is the forward pass alone: `output`;
+        - those of the SavedModel that was explained, if it was one, under their own names, with
+          `original_` before one that is among these.
+
+        They refuse what an analyzer refuses: values that are not finite or out of `input_range`,
+        classes that are none. The settings, this summary, the model's fingerprint and versions are
+        recorded as JSON, `assets/lrpkeras.json`. `lrpkeras.load(path)` is called like an analyzer.
+
+        Parameters
+        ----------
+        path
+            A folder that is not there yet; complete or not there at all.
+
+        Raises
+        ------
+        ModelError
+            If there is something at `path`, or Keras does not run on TensorFlow.
+        """
+        try:
+            tensorflow_reader()
+        except Refusal as refusal:
+            raise ModelError(f"Only TensorFlow writes SavedModels: {refusal.helps}.") from None
+        from lrpkeras import export
+
+        about = {
+            "config": self.get_config(),
+            "fingerprint": self.fingerprint,
+            "summary": self.summary(print_fn=lambda text: None),
+        }
+        loaded = getattr(self._source, "keep", None)
+        export.write(path, self._explainer, self.options.input_range, about, loaded)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError(
             "An analyzer cannot be pickled or copied: it holds compiled graphs. Keep the model and "
@@ -455,9 +314,26 @@ class Analyzer:
             **dataclasses.asdict(self.options),
         }
 
+    def save_config(self, path: str | os.PathLike) -> None:
+        """Write all settings but the model to a JSON file; `from_config` takes its path."""
+        Path(path).write_text(json.dumps(self.get_config(), indent=1) + "\n", encoding="utf-8")
+
     @classmethod
-    def from_config(cls, config: dict[str, Any], model: Model) -> Analyzer:
-        """Build an analyzer of `model` with the settings that `get_config` gave."""
+    def from_config(cls, config: Mapping[str, Any] | str | os.PathLike, model: Model) -> Analyzer:
+        """Build an analyzer of `model` with the settings of another one.
+
+        Parameters
+        ----------
+        config
+            What `get_config` gave, or the path of what `save_config` wrote.
+
+        Raises
+        ------
+        RuleError
+            If it is neither.
+        """
+        if isinstance(config, str | os.PathLike):
+            config = _settings_of(config)
         expected = {"preset", "rules", *(field.name for field in dataclasses.fields(Options))}
         if not isinstance(config, Mapping) or set(config) != expected:
             raise RuleError(
@@ -472,6 +348,15 @@ class Analyzer:
                 f"This is not what get_config returned: {type(error).__name__}: {error}."
             ) from error
         return cls(model, preset, rules=rules, **settings)
+
+
+def _settings_of(path: str | os.PathLike) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RuleError(
+            f"{os.fspath(path)!r} cannot be read as settings: {type(error).__name__}: {error}."
+        ) from None
 
 
 def _intake(source: Source, graph: Graph) -> Intake:

@@ -16,6 +16,8 @@ from lrpkeras.graph.tracer import tensorflow_reader
 ENDINGS = (".keras", ".h5", ".hdf5")
 # What makes a folder that of a SavedModel.
 GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
+# What `Analyzer.export` records, among a SavedModel's assets.
+RECORD = "lrpkeras.json"
 
 
 def load_model(path: str | os.PathLike) -> Any:
@@ -31,6 +33,10 @@ def load_model(path: str | os.PathLike) -> Any:
     file = Path(path)
     if not file.exists():
         raise ModelError(f"There is no model file {os.fspath(path)!r}.")
+    if (file / "assets" / RECORD).is_file():
+        raise ModelError(
+            f"{os.fspath(path)!r} is an exported analyzer, no model: lrpkeras.load(path) loads it."
+        )
     if any((file / name).is_file() for name in GRAPHS):
         return _saved_model(file)
     if file.suffix.lower() not in ENDINGS:

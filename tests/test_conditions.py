@@ -9,7 +9,7 @@ from keras import Input, Model, Sequential, layers
 from linear_layers import float64, randomized
 
 import lrpkeras
-from lrpkeras.explainer import CHUNK
+from lrpkeras.runner import Runner
 
 CHANNELS = {"image": 2, "bn1": 4, "pool": 4, "add": 3, "flat": 27, "dense": 5, "head": 3}
 BRANCHES = {"inner": 2, "branch": 3, "shortcut": 3}
@@ -180,7 +180,7 @@ def test_more_targets_and_conditions_than_run_at_once_keep_their_order():
         )
     analyzer = lrpkeras.Analyzer(randomized(net), "zero")
     x = np.random.default_rng(2).normal(size=(2, 4))
-    assert CHUNK < 12
+    assert Runner.chunk < 12
     got = analyzer.explain(x, "all", condition=each("h", 13), verbose=0)
     first, _, second, _ = net.get_weights()
     # Through unit h to class t: x_i w_ih w_ht, what `zero` gives a linear net.

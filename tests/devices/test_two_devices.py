@@ -13,7 +13,7 @@ if "LRPKERAS_TWO_DEVICES" not in os.environ:
 from keras import layers
 
 import lrpkeras
-from lrpkeras import backend, explainer
+from lrpkeras import backend, runner
 from lrpkeras.errors import LrpError
 
 ON_JAX = keras.backend.backend() == "jax"
@@ -286,6 +286,6 @@ def test_other_distributions_are_refused(analyzer, x):
 
 def test_batches_of_a_hundred_take_no_other_function(analyzer):
     """What is filled up, and how many parts there are."""
-    room = explainer._Room(32, ("a", "b", "c"))
+    room = runner._Room(32, ("a", "b", "c"))
     assert [room.size(count) for count in (1, 32, 33, 100)] == [33, 33, 33, 102]
-    assert explainer._Room(0, ()).size(7) == 7
+    assert runner._Room(0, ()).size(7) == 7

@@ -86,7 +86,9 @@ def _as_own_map(op: Op, x: Tensor, shift: np.ndarray) -> tuple[Node | None, dict
     several.
     """
     tensor = _data(op)
-    node = x.draft.nodes[x.name]
+    node = x.draft.nodes.get(x.name)
+    if node is None:  # a tensor that no node can hold
+        return None, None
     if isinstance(node, Route) and isinstance(node.move, Reshape) and tensor.op.type == "Reshape":
         node = x.draft.nodes[node.inputs[0]]
         tensor = tensor.op.inputs[0]

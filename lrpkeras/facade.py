@@ -1,0 +1,231 @@
+"""What users call, whatever explains: an analyzer that was built, or one that was loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from typing import Any, Generic, TypeVar
+
+import keras
+
+from lrpkeras import backend, batching, targets
+from lrpkeras.conditions import Conditions
+from lrpkeras.errors import InputError, TargetError
+from lrpkeras.explanation import Explanation
+from lrpkeras.runner import Runner, check_finite
+
+Array = Any
+Runs = TypeVar("Runs", bound=Runner)
+
+
+class Facade(ABC, Generic[Runs]):
+    """Explains arrays and datasets.
+
+    Parameters
+    ----------
+    explainer
+        Explains batches.
+    input_range
+        Outside of which inputs are refused.
+    """
+
+    def __init__(self, explainer: Runs, input_range: tuple[float, float] | None) -> None:
+        self._explainer, self._input_range = explainer, input_range
+
+    @abstractmethod
+    def _places(self, layers: str | Sequence[str] | None) -> dict[str, str]:
+        """Return the nodes at whose outputs the relevance of layers is, by the layers' names."""
+
+    @abstractmethod
+    def _conditions(self, condition: Any) -> Conditions | None:
+        """Return what relevance must flow through."""
+
+    def __call__(self, x: Any, target: Any = None) -> Any:
+        """Return the relevance of a batch.
+
+        Parameters
+        ----------
+        x
+            What the model is called with, batch first: array, tensor, or list or dict of them.
+        target
+            What is explained: None (each sample's winner), an int, one int per sample, a list of
+            lists (several classes per sample), "all", a float array shaped like the output
+            (relevance starts as array x output), or a callable from the output to such an array.
+            For outputs with positions, `(batch, ..., classes)`, an int means the class everywhere.
+
+        Returns
+        -------
+        Tensors shaped and nested like `x`; with several targets, `(batch, k, ...)`.
+
+        Raises
+        ------
+        InputError, TargetError
+            If `x` or `target` does not fit.
+        """
+        arrays = self._checked(x)
+        parsed = targets.parse(target, arrays[0].shape[0], self._explainer.output_shape)
+        relevance = self._explainer.run(arrays, parsed, 0, ())["relevance"]
+        check_finite(relevance)
+        return self._explainer.intake.pack(x, relevance)
+
+    def logits(self, x: Any) -> Array:
+        """Return the output that is explained, without its final softmax or sigmoid.
+
+        Parameters
+        ----------
+        x
+            As for `__call__`.
+
+        Returns
+        -------
+        A tensor, `(batch, classes)` for a classifier: the forward pass alone, compiled.
+
+        Raises
+        ------
+        InputError
+            If `x` does not fit.
+        """
+        inputs = self._explainer.converted(self._checked(x))
+        return self._explainer.function("output")(inputs)
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Shape of `logits`, with None for the batch and what else is free."""
+        return self._explainer.output_shape
+
+    def explain(
+        self,
+        x: Any,
+        target: Any = None,
+        *,
+        batch_size: int = 32,
+        layers: str | Sequence[str] | None = None,
+        condition: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        verbose: str | int = "auto",
+    ) -> Explanation:
+        """Explain a data set in batches.
+
+        Parameters
+        ----------
+        x
+            Arrays or tensors as for `__call__`, or a dataset of batches of inputs, or of (inputs,
+            labels): a `tf.data.Dataset`, a `keras.utils.PyDataset` or a torch `DataLoader`. The
+            next batch is read while one is explained.
+        target
+            As for `__call__`; for a dataset, one that fits every batch.
+        batch_size
+            Samples at a time; a dataset brings its own.
+        layers
+            Names (or globs) of layers whose outputs' relevance is wanted too.
+        condition
+            `{layer: channels}`: only relevance that flows through these channels of the layer's
+            output goes on to the inputs [Achtibat et al. 2023]. Channels are an int, ints, a
+            boolean mask, or a float for each channel that multiplies its relevance. Of several
+            layers all must be passed. A list of such dicts runs on one forward pass (ten at a
+            time): results get an axis for the conditions behind that of the targets,
+            `(batch, conditions, ...)` or `(batch, k, conditions, ...)`.
+        verbose
+            1 shows a progress bar, 0 none; "auto" shows it where there is more than one batch.
+
+        Returns
+        -------
+        NumPy arrays in an `Explanation`.
+
+        Raises
+        ------
+        InputError, TargetError, RuleError
+            If the data, target or condition, or a layer's name does not fit.
+
+        Notes
+        -----
+        In the scope of a `tf.distribute.MirroredStrategy`, each batch is split over its devices; on
+        JAX, over those of a `keras.distribution.DataParallel`, or all devices if there are several
+        (but within `jax.default_device`). Where the analyzer was built does not matter.
+
+        Conditions over all channels of a layer add up to the map without condition, less what
+        flows past the layer (by a skip connection, say), of which nothing counts. This needs rules
+        that are linear in relevance: "deconvnet" and "guided_backprop" are not, nor is `Relative`
+        where it rescales residual branches, and layers within these are refused.
+
+        Examples
+        --------
+        >>> import lrpkeras, numpy as np, keras
+        >>> model = keras.Sequential(
+        ...     [
+        ...         keras.Input((6, 6, 1)),
+        ...         keras.layers.Conv2D(4, 3, activation="relu", name="conv"),
+        ...         keras.layers.Flatten(),
+        ...         keras.layers.Dense(3),
+        ...     ]
+        ... )
+        >>> analyzer = lrpkeras.Analyzer(model, preset="epsilon")
+        >>> images = np.ones((2, 6, 6, 1), "float32")
+        >>> analyzer.explain(images, condition={"conv": [0, 2]}).relevance.shape
+        (2, 6, 6, 1)
+        >>> each = [{"conv": channel} for channel in range(4)]
+        >>> analyzer.explain(images, condition=each).relevance.shape
+        (2, 4, 6, 6, 1)
+        """
+        batch_size = batching.positive(batch_size)
+        nodes, conditioned = self._places(layers), self._conditions(condition)
+        dataset = backend.is_dataset(x)
+        arrays = None if dataset else self._checked(x)
+        number = None if arrays is None else arrays[0].shape[0]
+        parsed = targets.parse(target, number, self._explainer.output_shape)
+        if dataset and parsed.counts_samples:
+            raise TargetError("For a dataset, give one target for all samples, or None.")
+        total = backend.count(x if dataset else arrays, batch_size)
+        bar = batching.progress(total, verbose)
+        explain = functools.partial(
+            self._explainer.run,
+            target=parsed,
+            layers=tuple(nodes.values()),
+            batch_size=batch_size,
+            conditions=conditioned,
+            devices=backend.devices(),
+        )
+        parts, like = [], x
+        with closing(batching.ahead(self._batches(x, arrays, batch_size))) as batches:
+            results = ((batch, explain(flat, start=start)) for batch, flat, start in batches)
+            for batch, result in batching.one_behind(results):
+                like = batch
+                check_finite(result["relevance"])
+                parts.append(keras.tree.map_structure(backend.to_numpy, result))
+                if bar is not None:
+                    bar.add(1)
+        if not parts:
+            raise InputError("The dataset is empty: there is no sample to explain.")
+        explanation = self._gathered(parts, like, nodes)
+        record = None if conditioned is None else conditioned.record
+        return dataclasses.replace(explanation, condition=record)
+
+    def _batches(
+        self, x: Any, arrays: list[Array] | None, batch_size: int
+    ) -> Generator[tuple[Any, list[Array], int], None, None]:
+        """Yield what results are nested like, checked inputs, and the number of the first sample.
+
+        Of a dataset where there are no `arrays`.
+        """
+        if arrays is None:
+            for batch, start in batching.numbered(x, batch_size, True):
+                yield batch, self._checked(batch), start
+        else:
+            for flat, start in batching.numbered(arrays, batch_size, False):
+                yield x, flat, start
+
+    def _gathered(self, parts: list[dict], like: Any, nodes: dict[str, str]) -> Explanation:
+        whole = batching.joined(parts)
+        return Explanation(
+            relevance=self._explainer.intake.pack(like, whole["relevance"]),
+            output=whole["output"],
+            target=whole["target"],
+            layers={layer: whole["layers"][name] for layer, name in nodes.items()},
+        )
+
+    def _checked(self, x: Any) -> list[Array]:
+        arrays = self._explainer.intake.flatten(x)
+        self._explainer.intake.check_values(arrays, self._input_range)
+        return arrays
