@@ -7,11 +7,11 @@ from lrpkeras.errors import LrpError
 from lrpkeras.explanation import Explanation
 from lrpkeras.graph.lower import register_layer
 from lrpkeras.graph.supported import supported_layers
+from lrpkeras.jobs import open_results
 from lrpkeras.loaded import load
 from lrpkeras.presets import Preset, register_preset
 from lrpkeras.rules.registry import register_rule
-
-__version__ = "0.1.0"
+from lrpkeras.versions import __version__
 
 __all__ = [
     "Analyzer",
@@ -24,6 +24,7 @@ __all__ = [
     "fold_batch_norm",
     "layers",
     "load",
+    "open_results",
     "plot",
     "presets",
     "quantus",

@@ -292,11 +292,7 @@ class Analyzer(Facade[Explainer]):
             raise ModelError(f"Only TensorFlow writes SavedModels: {refusal.helps}.") from None
         from lrpkeras import export
 
-        about = {
-            "config": self.get_config(),
-            "fingerprint": self.fingerprint,
-            "summary": self.summary(print_fn=lambda text: None),
-        }
+        about = {**self._about(), "summary": self.summary(print_fn=lambda text: None)}
         loaded = getattr(self._source, "keep", None)
         export.write(path, self._explainer, self.options.input_range, about, loaded)
 

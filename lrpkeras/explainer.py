@@ -59,6 +59,11 @@ class Explainer(Runner):
         graph = self.program.graph
         return graph[graph.outputs[0]].shape
 
+    def anew(self) -> Explainer:
+        """Return one that has traced nothing yet: no batch has gone through it."""
+        settings = self._preset, self._initial, self.intake, self._jit_compile
+        return Explainer(self.program, *settings)
+
     def function(
         self,
         mode: str = "winner",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,7 +63,6 @@ def write(
     names = _argument_names(explainer.intake)
     record = {
         "format": FORMAT,
-        "versions": _versions(),
         "intake": _intake_to_config(explainer.intake),
         "arguments": names,
         "maps": _map_names(names),
@@ -87,17 +85,6 @@ def write(
         made = Path(aside) / "model"
         tf.saved_model.save(module, os.fspath(made), signatures=signatures)
         os.replace(made, folder)
-
-
-def _versions() -> dict[str, str]:
-    import lrpkeras
-
-    return {
-        "lrpkeras": lrpkeras.__version__,
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def _argument_names(intake: Intake) -> list[str]:

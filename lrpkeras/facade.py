@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
@@ -11,11 +12,12 @@ from typing import Any, Generic, TypeVar
 
 import keras
 
-from lrpkeras import backend, batching, targets
+from lrpkeras import backend, batching, jobs, targets
 from lrpkeras.conditions import Conditions
 from lrpkeras.errors import InputError, TargetError
 from lrpkeras.explanation import Explanation
 from lrpkeras.runner import Runner, check_finite
+from lrpkeras.versions import versions
 
 Array = Any
 Runs = TypeVar("Runs", bound=Runner)
@@ -42,6 +44,20 @@ class Facade(ABC, Generic[Runs]):
     @abstractmethod
     def _conditions(self, condition: Any) -> Conditions | None:
         """Return what relevance must flow through."""
+
+    def _about(self) -> dict[str, Any]:
+        """Return what is written down beside results: settings, model, versions."""
+        about = {"config": self.get_config(), "fingerprint": self.fingerprint}
+        return {**about, "versions": versions()}
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that name the model: its graph and its weights."""
+
+    @abstractmethod
+    def get_config(self) -> dict[str, Any]:
+        """Return all settings but the model as plain values."""
 
     def __call__(self, x: Any, target: Any = None) -> Any:
         """Return the relevance of a batch.
@@ -229,3 +245,86 @@ class Facade(ABC, Generic[Runs]):
         arrays = self._explainer.intake.flatten(x)
         self._explainer.intake.check_values(arrays, self._input_range)
         return arrays
+
+    def explain_dataset(
+        self,
+        data: Any,
+        out: str | os.PathLike,
+        *,
+        target: Any = None,
+        preprocess: Any = None,
+        batch_size: int = 32,
+        shard_size: int = 1024,
+        storage: str = "full",
+        shard: str | tuple[int, int] | None = None,
+        strict: bool = False,
+        verbose: str | int = "auto",
+    ) -> jobs.Results:
+        """Explain a data set of any size into HDF5 files, in constant memory.
+
+        Every file holds `relevance`, `output` (logits), `target`, `index` and `ids` of `shard_size`
+        samples. It is written aside and renamed when it is complete; `manifest.json` says what is
+        done. An interrupted job is taken up by calling this again with the same arguments, and what
+        comes out is what would have come out without the interruption, bit for bit.
+
+        Parameters
+        ----------
+        data
+            Arrays as for `__call__`, a list of the paths of photos, or a dataset as for `explain`
+            that comes in the same order every time.
+        out
+            A folder for the results.
+        target
+            As for `explain`.
+        preprocess
+            Of photos: "mobilenet", "unit", "caffe", "torch", "none", or a function of an array
+            `(height, width, channels)`, 0 to 255, that returns the model's values. Photos are
+            resized as the model needs (bilinear).
+        batch_size, shard_size
+            Samples at a time, and in a file.
+        storage
+            "full"; "float16" or "int8" relative to the largest value of each sample (and class),
+            with errors of at most 2^-11 and 0.5 / 127 of that.
+        shard
+            "i/n": only every n-th file, beginning with the i-th, so that n machines that share
+            nothing but the folder do the job together.
+        strict
+            Whether a sample that cannot be explained (an unreadable photo, NaN, relevance that is
+            not finite) ends the job. Otherwise it is left out, and listed in the results.
+        verbose
+            As for `explain`.
+
+        Returns
+        -------
+        `lrpkeras.open_results(out)`.
+
+        Raises
+        ------
+        LrpError
+            If an argument does not fit, the folder is of another job, or the disk is full.
+
+        Examples
+        --------
+        >>> import lrpkeras, tempfile
+        >>> images = lrpkeras.datasets.shapes(8, seed=0).images
+        >>> analyzer = lrpkeras.Analyzer(lrpkeras.datasets.shapes_model())
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     results = analyzer.explain_dataset(images, out, shard_size=4, verbose=0)
+        ...     results, results.relevance[5:].shape
+        (Results(8 samples), (3, 48, 48, 3))
+        """
+        return jobs.explain_dataset(
+            self._explainer.anew(),
+            self._about(),
+            self._input_range,
+            data,
+            out,
+            target=target,
+            preprocess=preprocess,
+            batch_size=batch_size,
+            shard_size=shard_size,
+            storage=storage,
+            shard=shard,
+            strict=strict,
+            verbose=verbose,
+        )

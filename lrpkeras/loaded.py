@@ -66,8 +66,6 @@ class LoadedAnalyzer(Facade["Recorded"]):
         The settings that it was built with.
     versions
         Of lrpkeras, Keras, TensorFlow and Python, when it was exported.
-    fingerprint
-        Of the model's graph and weights.
     """
 
     def __init__(self, saved: Any, record: Mapping[str, Any]) -> None:
@@ -76,7 +74,7 @@ class LoadedAnalyzer(Facade["Recorded"]):
             self._preset, self._rules = settings.pop("preset"), settings.pop("rules")
             self.options = Options(**settings)
             self.versions = dict(record["versions"])
-            self.fingerprint = str(record["fingerprint"])
+            self._fingerprint = str(record["fingerprint"])
             self._summary = str(record["summary"])
             explainer = Recorded(saved, record, self.options)
         except (KeyError, TypeError, ValueError) as error:
@@ -87,6 +85,11 @@ class LoadedAnalyzer(Facade["Recorded"]):
 
     def __repr__(self) -> str:
         return f"LoadedAnalyzer(preset={self._preset['name']!r}, versions={self.versions})"
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that name the model that was explained: its graph and weights."""
+        return self._fingerprint
 
     def _places(self, layers: str | Sequence[str] | None) -> dict[str, str]:
         if layers is not None:

@@ -43,6 +43,10 @@ class Runner(ABC):
     def output_shape(self) -> tuple[int | None, ...]:
         """Static shape of the explained output, with batch."""
 
+    def anew(self) -> Runner:
+        """Return one that explains the same and has explained nothing yet."""
+        return self
+
     @abstractmethod
     def function(
         self,

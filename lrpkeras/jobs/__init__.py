@@ -1,0 +1,6 @@
+"""Whole data sets, explained into shards on disk that an interrupted job goes on from."""
+
+from lrpkeras.jobs.local import explain_dataset
+from lrpkeras.jobs.results import LazyArray, Results, open_results
+
+__all__ = ["LazyArray", "Results", "explain_dataset", "open_results"]

@@ -1,0 +1,117 @@
+"""A job on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from lrpkeras import batching, targets
+from lrpkeras.errors import InputError, TargetError
+from lrpkeras.jobs.job import STORAGES, Job, begin, part_of, write_manifest
+from lrpkeras.jobs.results import Results, open_results
+from lrpkeras.jobs.samples import Checked, samples_of
+from lrpkeras.jobs.shard import leftovers, refuse
+from lrpkeras.jobs.work import Work, done_before, explain_shards, missing
+from lrpkeras.runner import Runner
+
+
+def explain_dataset(
+    runner: Runner,
+    about: Mapping[str, Any],
+    input_range: tuple[float, float] | None,
+    data: Any,
+    out: str | os.PathLike,
+    *,
+    target: Any,
+    preprocess: Any,
+    batch_size: int,
+    shard_size: int,
+    storage: str,
+    shard: str | tuple[int, int] | None,
+    strict: bool,
+    verbose: str | int,
+) -> Results:
+    """Explain a data set into a folder; see `Analyzer.explain_dataset`.
+
+    Parameters
+    ----------
+    runner
+        One that has explained nothing yet.
+    about
+        `fingerprint`, `config` and `versions`.
+    """
+    folder, part = Path(out), part_of(shard)
+    batch_size, shard_size = batching.positive(batch_size), batching.positive(shard_size)
+    if storage not in STORAGES:
+        raise InputError(f"storage is {', '.join(map(repr, STORAGES))}, not {storage!r}.")
+    samples = samples_of(data, Checked(runner.intake, input_range), preprocess)
+    if samples.count == 0:
+        raise InputError("There is no sample to explain.")
+    parsed = targets.parse(target, samples.count, runner.output_shape)
+    if samples.count is None and parsed.counts_samples:
+        raise TargetError("For a dataset, give one target for all samples, or None.")
+    job = Job(
+        samples=samples.count,
+        ids=samples.digest,
+        shard_size=shard_size,
+        batch_size=batch_size,
+        storage=storage,
+        target=described(target, preprocess),
+        **about,
+    )
+    work = Work(runner, samples, parsed, job, part, folder, strict)
+    try:
+        run(work, verbose)
+    except OSError as error:
+        raise refuse(error, folder) from error
+    return open_results(folder, partial=part.count > 1)
+
+
+def run(work: Work, verbose: str | int) -> None:
+    """Explain what is not done yet, and keep the manifest."""
+    begin(work.folder, work.job, work.part)
+    for file in leftovers(work.folder, work.part):
+        file.unlink(missing_ok=True)
+    done = done_before(work)
+    unreadable = [one for shard in done.values() for one in shard.unreadable]
+    if work.strict and unreadable:
+        raise InputError(f"Sample {unreadable[0].id!r} could not be explained: {unreadable[0].why}")
+    bar = batching.progress(_batches(work, done), verbose)
+    for one in explain_shards(work, missing(work, done), bar):
+        done[one.shard] = one
+        write_manifest(work.folder, work.job, work.part, list(done.values()), complete=False)
+    write_manifest(work.folder, work.job, work.part, list(done.values()), complete=True)
+
+
+def _batches(work: Work, done: Mapping[int, Any]) -> int | None:
+    """Return how many batches there are to explain."""
+    job = work.job
+    if job.samples is None:
+        return None
+    sizes = (
+        min(job.shard_size, job.samples - number * job.shard_size) for number in missing(work, done)
+    )
+    return sum(math.ceil(size / job.batch_size) for size in sizes)
+
+
+def described(target: Any, preprocess: Any) -> str:
+    """Return target and preprocessing as text that tells them from others."""
+    made = "" if preprocess is None else f"; preprocess {_named(preprocess)}"
+    return f"target {_named(target)}{made}"
+
+
+def _named(value: Any) -> str:
+    if callable(value):
+        return f"{value.__module__}.{value.__qualname__}"
+    if value is None or isinstance(value, str | int):
+        return repr(value)
+    array = np.asarray(keras.ops.convert_to_numpy(value) if hasattr(value, "numpy") else value)
+    digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
+    return f"{array.dtype}{array.shape} {digest}"

@@ -1,0 +1,221 @@
+"""Results of a job, read from their shards as one array, a few rows at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from lrpkeras.errors import InputError
+from lrpkeras.jobs.job import Unreadable, manifests
+from lrpkeras.jobs.shard import decode, inspect, shard_file
+
+
+@dataclass(frozen=True)
+class LazyArray:
+    """An array whose first axis goes on from shard to shard; what is asked for is read.
+
+    Indexed by an int, a slice, ints or booleans for the first axis, and anything NumPy takes for
+    the others. `np.asarray` reads all of it.
+
+    Attributes
+    ----------
+    shape, dtype
+        As NumPy has them.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    _files: tuple[Path, ...]
+    _starts: np.ndarray  # the number of each file's first row, and of the one behind the last
+    _read: Callable[[h5py.File, Any], np.ndarray]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        first, *rest = key if isinstance(key, tuple) else (key,)
+        if first is Ellipsis:
+            first, rest = slice(None), [Ellipsis, *rest]
+        rows = np.arange(len(self))[first]
+        found: np.ndarray = self._rows(np.atleast_1d(rows))
+        if rows.ndim == 0:
+            found = found[0]
+            return found[tuple(rest)] if rest else found
+        return found[(slice(None), *rest)] if rest else found
+
+    def _rows(self, rows: np.ndarray) -> np.ndarray:
+        """Read rows in any order, each file once."""
+        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        shards = np.searchsorted(self._starts, rows, side="right") - 1
+        for shard in np.unique(shards):
+            at = np.flatnonzero(shards == shard)
+            inside, back = np.unique(rows[at] - self._starts[shard], return_inverse=True)
+            with h5py.File(self._files[shard], "r") as stream:
+                # A slice is read at once, single rows one after the other.
+                whole = slice(int(inside[0]), int(inside[-1]) + 1)
+                dense = len(inside) == whole.stop - whole.start
+                read = self._read(stream, whole if dense else inside)
+            found[at] = read[back]
+        return found
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a job has found.
+
+    Attributes
+    ----------
+    relevance
+        `(samples, ...)`, read when indexed; of several inputs a dict by name.
+    output, target
+        Logits and classes of each sample.
+    index
+        The number of each among the samples that were given: those that could not be explained are
+        not here.
+    ids
+        Their paths, or numbers as text.
+    unreadable
+        Those that could not be explained.
+    complete
+        Whether all shards are here.
+    config, fingerprint, versions
+        Of the analyzer, the model and the libraries.
+    largest_error
+        Of stored relevance, of the sample's (and class's) largest: 0 unless `storage` was given.
+    """
+
+    relevance: LazyArray | dict[str, LazyArray]
+    output: LazyArray
+    target: LazyArray
+    index: LazyArray
+    ids: LazyArray
+    unreadable: tuple[Unreadable, ...]
+    complete: bool
+    config: Mapping[str, Any]
+    fingerprint: str
+    versions: Mapping[str, str]
+    largest_error: float
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __repr__(self) -> str:
+        whole = "" if self.complete else ", not complete"
+        bad = f", {len(self.unreadable)} unreadable" if self.unreadable else ""
+        return f"Results({len(self)} samples{bad}{whole})"
+
+
+def open_results(out: str | os.PathLike, *, partial: bool = False) -> Results:
+    """Read what `explain_dataset` wrote, lazily.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    partial
+        Take what is there while a job goes on, too.
+
+    Raises
+    ------
+    InputError
+        If there are no results, a shard is damaged, or some are missing and `partial` is False.
+    """
+    folder = Path(out)
+    known = list(manifests(folder)) if folder.is_dir() else []
+    if not known:
+        raise InputError(f"{os.fspath(out)!r} holds no results: explain_dataset writes them.")
+    job = known[0][1]["job"]
+    shards = []
+    for file in sorted(folder.glob("shard-*.h5")):
+        shard = inspect(file)
+        if shard is None:
+            raise InputError(f"{os.fspath(file)!r} is damaged: remove it and run the job again.")
+        shards.append(shard.done)
+    complete = _is_complete(known, {done.shard for done in shards})
+    if not (complete or partial):
+        raise InputError(
+            f"{os.fspath(out)!r} is not complete: run the job again to go on, or take what is "
+            "there, open_results(out, partial=True)."
+        )
+    filled = [done for done in shards if done.samples]
+    if not filled:
+        raise InputError(f"{os.fspath(out)!r} holds no sample that could be explained.")
+    files = tuple(shard_file(folder, done.shard) for done in filled)
+    starts = np.cumsum([0, *(done.samples for done in filled)])
+    with h5py.File(files[0], "r") as stream:
+        relevance = _relevance(stream, files, starts)
+        plain = {
+            key: _lazy(stream, key, files, starts) for key in ("output", "target", "index", "ids")
+        }
+        largest_error = float(stream.attrs["largest_error"])
+    return Results(
+        relevance=relevance,
+        **plain,
+        unreadable=tuple(one for done in shards for one in done.unreadable),
+        complete=complete,
+        config=job["config"],
+        fingerprint=job["fingerprint"],
+        versions=job["versions"],
+        largest_error=largest_error,
+    )
+
+
+def _is_complete(known: list[tuple[Path, dict]], there: set[int]) -> bool:
+    """Whether all parts say that they are done, and their shards are there."""
+    parts = [manifest["part"].split("-of-") for _, manifest in known]
+    count = int(parts[0][1])
+    numbers = {int(number) for number, _ in parts}
+    done = {one["shard"] for _, manifest in known for one in manifest["done"]}
+    finished = all(manifest["complete"] for _, manifest in known)
+    return finished and numbers == set(range(1, count + 1)) and done <= there
+
+
+def _relevance(stream: h5py.File, files: tuple[Path, ...], starts: np.ndarray) -> Any:
+    if isinstance(_own(stream, "relevance"), h5py.Dataset):
+        return _lazy(stream, "relevance", files, starts)
+    keys = sorted(stream["relevance"], key=int)
+    return {
+        str(stream[f"relevance/{key}"].attrs["input"]): _lazy(
+            stream, f"relevance/{key}", files, starts
+        )
+        for key in keys
+    }
+
+
+def _lazy(stream: h5py.File, key: str, files: tuple[Path, ...], starts: np.ndarray) -> LazyArray:
+    scaled = key.replace("relevance", "scale")
+    scaled = scaled if scaled != key and scaled in stream else ""
+
+    def read(stream: h5py.File, rows: Any) -> np.ndarray:
+        dataset = _own(stream, key)
+        text = h5py.check_string_dtype(dataset.dtype)
+        array = (dataset.asstr() if text else dataset)[rows]
+        return decode(array, _own(stream, scaled)[rows] if scaled else None)
+
+    sample = read(stream, slice(0, 1))
+    return LazyArray((int(starts[-1]), *sample.shape[1:]), sample.dtype, files, starts, read)
+
+
+def _own(stream: h5py.File, key: str) -> Any:
+    """Return what a file holds itself: links and storage in other files are not followed."""
+    parts = key.split("/")
+    for depth in range(1, len(parts) + 1):
+        link = stream.get("/".join(parts[:depth]), getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise InputError(f"{stream.filename!r}: {key!r} is not in the file itself.")
+    found = stream[key]
+    if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual):
+        raise InputError(f"{stream.filename!r}: {key!r} is stored in another file.")
+    return found
