@@ -115,7 +115,7 @@ def _measures(
         region=case.region,
         fraction=0.5,
         steps=10,
-        replacement="mean",
+        replacement="blur",
         score="probability",
         batch_size=50,
         verbose=0,

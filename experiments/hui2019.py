@@ -5,8 +5,9 @@ rule, batch_norm="abs", is rebuilt from code that cites the paper. It is compare
 ways to treat normalization: folded ("fold", "threshold"), passed unchanged ("identity"), and the
 epsilon-rule ("epsilon"), each under two presets: epsilon_plus and epsilon_alpha2_beta1, with the
 epsilon-rule in the last layer also where that is a convolution. The abstract does not say how it
-evaluates; here squares are flipped (8 x 8 pixels of photos, 2 x 2 else, filled with the mean), and
-on generated shapes the share of positive relevance on the object is taken.
+evaluates; here squares are flipped (8 x 8 pixels of photos, 2 x 2 else, each to itself blurred:
+with the mean in its place no map of a photo is better than random order), and on generated shapes
+the share of positive relevance on the object is taken.
 
 Their networks (footnotes 1 to 4: MobileNetV2, two of torchvision's, InceptionResNetV2) are not at
 hand. In their place: MobileNet 0.25 with ImageNet's weights on ImageNet photos, and small networks
@@ -132,7 +133,8 @@ def _flipped(case: Case, judge: lrpkeras.Analyzer, relevance: np.ndarray, order:
         model=judge,
         orders=order,
         region=case.region,
-        replacement="mean",
+        steps=10,
+        replacement="blur",
         score="probability",
         batch_size=50,
         verbose=0,

@@ -119,5 +119,5 @@ def above(measure: Measure) -> bool | None:
 
 def judged(*parts: bool | None) -> Verdict:
     """Return "reproduced" if all parts of a claim hold, "partly" if one does."""
-    held = [part is True for part in parts]
+    held = [part is not None and bool(part) for part in parts]  # NumPy's True is not True
     return "reproduced" if all(held) else "partly" if any(held) else "not reproduced"

@@ -22,6 +22,8 @@ def test_a_mean_is_above_zero_if_its_interval_is(mean, known):
         ((True, True), "reproduced"),
         ((True, None), "partly"),
         ((False, None), "not reproduced"),
+        ((np.float32(1) > 0, True), "reproduced"),
+        ((np.float32(1) < 0, None), "not reproduced"),
     ],
 )
 def test_a_claim_is_judged_by_its_parts(parts, verdict):
