@@ -16,7 +16,7 @@ import tensorflow as tf
 from lrpkeras.errors import ModelError
 from lrpkeras.explainer import Explainer
 from lrpkeras.inputs import Intake
-from lrpkeras.loading import RECORD
+from lrpkeras.loading import RECORD, is_exported
 
 Tensor = Any
 Tensors = dict[str, Tensor]
@@ -220,7 +220,7 @@ def read(path: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
     folder = Path(path)
     if not folder.exists():
         raise ModelError(f"There is no exported analyzer {os.fspath(path)!r}.")
-    if not (folder / "assets" / RECORD).is_file():
+    if not is_exported(folder):
         raise ModelError(
             f"{os.fspath(path)!r} is no exported analyzer: analyzer.export(path) writes one. A "
             "model is explained by lrpkeras.Analyzer(path)."

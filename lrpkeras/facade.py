@@ -246,6 +246,31 @@ class Facade(ABC, Generic[Runs]):
         self._explainer.intake.check_values(arrays, self._input_range)
         return arrays
 
+    def photos(
+        self, paths: Sequence[str | os.PathLike], preprocess: Any = None
+    ) -> jobs.FileSamples:
+        """Return photos in files as this model takes them, read when asked for.
+
+        Parameters
+        ----------
+        paths
+            PNG, JPEG, BMP, GIF, WebP or TIFF files.
+        preprocess
+            As for `explain_dataset`.
+
+        Returns
+        -------
+        An object whose `read(start, stop)` returns a batch: `arrays` (one), `ids`, and what is
+        `unreadable`, by position.
+
+        Raises
+        ------
+        InputError
+            If the model does not take photos, or `preprocess` is not known.
+        """
+        checked = jobs.Checked(self._explainer.intake, self._input_range)
+        return jobs.FileSamples(paths, checked, preprocess)
+
     def explain_dataset(
         self,
         data: Any,

@@ -33,7 +33,7 @@ def load_model(path: str | os.PathLike) -> Any:
     file = Path(path)
     if not file.exists():
         raise ModelError(f"There is no model file {os.fspath(path)!r}.")
-    if (file / "assets" / RECORD).is_file():
+    if is_exported(path):
         raise ModelError(
             f"{os.fspath(path)!r} is an exported analyzer, no model: lrpkeras.load(path) loads it."
         )
@@ -54,6 +54,11 @@ def load_model(path: str | os.PathLike) -> Any:
             "If it has custom layers, register them with keras.saving.register_keras_serializable; "
             "if it has Lambda layers, replace them: code in a file is never run here."
         ) from error
+
+
+def is_exported(path: str | os.PathLike) -> bool:
+    """Whether a folder is what `Analyzer.export` wrote."""
+    return (Path(path) / "assets" / RECORD).is_file()
 
 
 def _saved_model(folder: Path) -> Any:

@@ -2,5 +2,6 @@
 
 from lrpkeras.jobs.local import explain_dataset
 from lrpkeras.jobs.results import LazyArray, Results, open_results
+from lrpkeras.jobs.samples import Checked, FileSamples
 
-__all__ = ["LazyArray", "Results", "explain_dataset", "open_results"]
+__all__ = ["Checked", "FileSamples", "LazyArray", "Results", "explain_dataset", "open_results"]
