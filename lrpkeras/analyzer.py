@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -14,7 +16,7 @@ import keras
 from lrpkeras import backend, conditions, layer_names, ledger, presets, summary, targets
 from lrpkeras.canonize import canonize, select_output
 from lrpkeras.conditions import Conditions
-from lrpkeras.errors import ModelError, RuleError
+from lrpkeras.errors import InputError, ModelError, RuleError
 from lrpkeras.explainer import Explainer
 from lrpkeras.facade import Facade
 from lrpkeras.graph.draft import Refusal
@@ -34,6 +36,7 @@ from lrpkeras.presets import Preset
 from lrpkeras.presets import config as serialize
 from lrpkeras.propagate import Forward, Program
 from lrpkeras.rules import Relevance, Rule
+from lrpkeras.runner import Runner
 
 Array = Any
 # A concrete function has no public class to name.
@@ -310,6 +313,18 @@ class Analyzer(Facade[Explainer]):
             **dataclasses.asdict(self.options),
         }
 
+    def _sent(self) -> Callable[[], Runner]:
+        config = {**self.get_config(), "verify": False}  # that was done here
+        if not isinstance(self.model, keras.Model):
+            raise InputError(
+                "This analyzer's model is no Keras model that could be sent to other processes: "
+                "export it, and explain the data set with lrpkeras.load(path)."
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "model.keras"
+            self.model.save(file)
+            return functools.partial(_rebuilt, file.read_bytes(), config)
+
     def save_config(self, path: str | os.PathLike) -> None:
         """Write all settings but the model to a JSON file; `from_config` takes its path."""
         Path(path).write_text(json.dumps(self.get_config(), indent=1) + "\n", encoding="utf-8")
@@ -344,6 +359,13 @@ class Analyzer(Facade[Explainer]):
                 f"This is not what get_config returned: {type(error).__name__}: {error}."
             ) from error
         return cls(model, preset, rules=rules, **settings)
+
+
+def _rebuilt(model: bytes, config: Mapping[str, Any]) -> Runner:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.keras"
+        file.write_bytes(model)
+        return Analyzer.from_config(config, file)._explainer
 
 
 def _settings_of(path: str | os.PathLike) -> Any:

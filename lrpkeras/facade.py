@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Generic, TypeVar
 
@@ -44,6 +44,10 @@ class Facade(ABC, Generic[Runs]):
     @abstractmethod
     def _conditions(self, condition: Any) -> Conditions | None:
         """Return what relevance must flow through."""
+
+    @abstractmethod
+    def _sent(self) -> Callable[[], Runner]:
+        """Return a function that makes what explains in another process."""
 
     def _about(self) -> dict[str, Any]:
         """Return what is written down beside results: settings, model, versions."""
@@ -283,6 +287,9 @@ class Facade(ABC, Generic[Runs]):
         storage: str = "full",
         shard: str | tuple[int, int] | None = None,
         strict: bool = False,
+        engine: str | None = None,
+        workers: int | None = None,
+        gpus: float = 0,
         verbose: str | int = "auto",
     ) -> jobs.Results:
         """Explain a data set of any size into HDF5 files, in constant memory.
@@ -316,6 +323,13 @@ class Facade(ABC, Generic[Runs]):
         strict
             Whether a sample that cannot be explained (an unreadable photo, NaN, relevance that is
             not finite) ends the job. Otherwise it is left out, and listed in the results.
+        engine
+            "ray": on a Ray cluster (a local one if there is none), for arrays and paths; actors
+            build the analyzer once, and a shard whose worker dies is done again by another. Needs
+            the extra `ray`.
+        workers, gpus
+            For Ray: how many actors (None: as many as there are processors), and the GPUs that each
+            takes, such as 0.5.
         verbose
             As for `explain`.
 
@@ -351,5 +365,9 @@ class Facade(ABC, Generic[Runs]):
             storage=storage,
             shard=shard,
             strict=strict,
+            engine=engine,
+            workers=workers,
+            gpus=gpus,
+            build=self._sent,
             verbose=verbose,
         )

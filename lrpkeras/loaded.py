@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from keras import ops
@@ -50,7 +52,7 @@ def load(path: str | os.PathLike) -> LoadedAnalyzer:
         raise ModelError(f"An exported analyzer runs on TensorFlow: {refusal.helps}.") from None
     from lrpkeras import export
 
-    return LoadedAnalyzer(*export.read(path))
+    return LoadedAnalyzer(*export.read(path), path=Path(path).absolute())
 
 
 class LoadedAnalyzer(Facade["Recorded"]):
@@ -68,7 +70,8 @@ class LoadedAnalyzer(Facade["Recorded"]):
         Of lrpkeras, Keras, TensorFlow and Python, when it was exported.
     """
 
-    def __init__(self, saved: Any, record: Mapping[str, Any]) -> None:
+    def __init__(self, saved: Any, record: Mapping[str, Any], path: Path) -> None:
+        self._path = path
         try:
             settings = {**record["config"]}
             self._preset, self._rules = settings.pop("preset"), settings.pop("rules")
@@ -85,6 +88,9 @@ class LoadedAnalyzer(Facade["Recorded"]):
 
     def __repr__(self) -> str:
         return f"LoadedAnalyzer(preset={self._preset['name']!r}, versions={self.versions})"
+
+    def _sent(self) -> Callable[[], Runner]:
+        return partial(_loaded_runner, self._path)
 
     @property
     def fingerprint(self) -> str:
@@ -116,6 +122,10 @@ class LoadedAnalyzer(Facade["Recorded"]):
         """Return all settings as plain values; `Analyzer.from_config` takes them with a model."""
         settings = {name: getattr(self.options, name) for name in self.options.__dataclass_fields__}
         return {"preset": self._preset, "rules": self._rules, **settings}
+
+
+def _loaded_runner(path: Path) -> Runner:
+    return load(path)._explainer
 
 
 class Recorded(Runner):

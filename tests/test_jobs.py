@@ -4,10 +4,16 @@ What `explain` returns in memory is the expected value.
 """
 
 import json
+import os
+import random
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import h5py
+import job_script
 import keras
 import numpy as np
 import pytest
@@ -439,3 +445,38 @@ def test_bad_data_is_named(analyzer, tmp_path, photos):
     ):
         with pytest.raises(InputError, match=match):
             run(analyzer, data, tmp_path / "out", **options)
+
+
+# Killed
+
+
+@pytest.mark.slow
+def test_a_job_that_is_killed_at_any_point_goes_on(tmp_path):
+    """Twenty times `kill -9`, at random points; then what was written is what would have been."""
+    count, out, rng = 640, tmp_path / "out", random.Random(0)
+    script = [sys.executable, str(Path(__file__).with_name("job_script.py")), str(out), str(count)]
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    killed = 0
+    while killed < 20:
+        before, wanted = _there(out), rng.randint(0, 3)
+        with subprocess.Popen(script, env=environment) as job:
+            while job.poll() is None and _there(out) < before + wanted:
+                time.sleep(0.001)
+            # Anywhere between two files, or (wanted == 0) before the first.
+            time.sleep(rng.uniform(0, 0.3 if wanted else 8))
+            assert job.poll() is None, "the job has ended before it could be killed so often"
+            job.kill()
+        killed += 1
+    # On the way no file was there that could not be read.
+    assert all(shards.inspect(file) is not None for file in out.glob("*.h5"))
+    assert 0 < _there(out) < count // 8
+    subprocess.run(script, env=environment, check=True)
+    job_script.explain(str(tmp_path / "whole"), count)
+    assert bits(out) == bits(tmp_path / "whole")
+    assert not list(out.glob(".*"))
+    assert len(jobs.open_results(out)) == count
+
+
+def _there(out):
+    return len(list(out.glob("shard-*.h5")))

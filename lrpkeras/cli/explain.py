@@ -42,6 +42,7 @@ def add(commands: Commands) -> None:
     add_to("--storage", choices=STORAGES, default="full", help="of maps in h5 (full)")
     add_to("--shard-size", type=int, default=1024, metavar="N", help="photos in a file (1024)")
     add_to("--shard", metavar="I/N", help="only this part, for N machines that share the folder")
+    add_to("--engine", choices=["ray"], help="explain on a Ray cluster")
     add_to("--strict", action="store_true", help="stop at what cannot be explained")
     add_to("--quiet", action="store_true", help="no progress bar")
 
@@ -65,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
             storage=options.storage,
             shard=options.shard,
             strict=options.strict,
+            engine=options.engine,
             verbose=0 if options.quiet else "auto",
         )
         mine = [

@@ -5,21 +5,25 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 
 from lrpkeras import batching, targets
 from lrpkeras.errors import InputError, TargetError
-from lrpkeras.jobs.job import STORAGES, Job, begin, part_of, write_manifest
+from lrpkeras.jobs import on_ray
+from lrpkeras.jobs.job import STORAGES, Done, Job, begin, part_of, write_manifest
 from lrpkeras.jobs.results import Results, open_results
 from lrpkeras.jobs.samples import Checked, samples_of
 from lrpkeras.jobs.shard import leftovers, refuse
 from lrpkeras.jobs.work import Work, done_before, explain_shards, missing
 from lrpkeras.runner import Runner
+
+Explain: TypeAlias = Callable[[Work, Iterable[int], Any], Iterator[Done]]
 
 
 def explain_dataset(
@@ -36,6 +40,10 @@ def explain_dataset(
     storage: str,
     shard: str | tuple[int, int] | None,
     strict: bool,
+    engine: str | None,
+    workers: int | None,
+    gpus: float,
+    build: Callable[[], Callable[[], Runner]],
     verbose: str | int,
 ) -> Results:
     """Explain a data set into a folder; see `Analyzer.explain_dataset`.
@@ -46,7 +54,11 @@ def explain_dataset(
         One that has explained nothing yet.
     about
         `fingerprint`, `config` and `versions`.
+    build
+        Returns a function that makes such a runner in another process.
     """
+    if engine not in (None, "ray"):
+        raise InputError(f"engine is None or 'ray', not {engine!r}.")
     folder, part = Path(out), part_of(shard)
     batch_size, shard_size = batching.positive(batch_size), batching.positive(shard_size)
     if storage not in STORAGES:
@@ -67,27 +79,54 @@ def explain_dataset(
         **about,
     )
     work = Work(runner, samples, parsed, job, part, folder, strict)
+    explain: Explain = explain_shards
+    if engine == "ray":
+        on_ray.check(work)
+        order = on_ray.Order(
+            build(), data, preprocess, target, input_range, job, part, folder, strict
+        )
+        explain = partial(_on_ray, order, workers, gpus)
     try:
-        run(work, verbose)
+        run(work, explain, verbose)
     except OSError as error:
         raise refuse(error, folder) from error
     return open_results(folder, partial=part.count > 1)
 
 
-def run(work: Work, verbose: str | int) -> None:
+def run(work: Work, explain: Explain, verbose: str | int) -> None:
     """Explain what is not done yet, and keep the manifest."""
     begin(work.folder, work.job, work.part)
-    for file in leftovers(work.folder, work.part):
-        file.unlink(missing_ok=True)
+    _sweep(work)
     done = done_before(work)
     unreadable = [one for shard in done.values() for one in shard.unreadable]
     if work.strict and unreadable:
         raise InputError(f"Sample {unreadable[0].id!r} could not be explained: {unreadable[0].why}")
     bar = batching.progress(_batches(work, done), verbose)
-    for one in explain_shards(work, missing(work, done), bar):
+    for one in explain(work, missing(work, dict(done)), bar):
         done[one.shard] = one
         write_manifest(work.folder, work.job, work.part, list(done.values()), complete=False)
     write_manifest(work.folder, work.job, work.part, list(done.values()), complete=True)
+    _sweep(work)
+
+
+def _sweep(work: Work) -> None:
+    """Remove what killed processes of this part have left."""
+    for file in leftovers(work.folder, work.part):
+        file.unlink(missing_ok=True)
+
+
+def _on_ray(
+    order: on_ray.Order,
+    workers: int | None,
+    gpus: float,
+    work: Work,
+    numbers: Iterable[int],
+    bar: Any,
+) -> Iterator[Done]:
+    for done in on_ray.explain_shards(order, list(numbers), workers, gpus):
+        if bar is not None:
+            bar.add(math.ceil((done.samples + len(done.unreadable)) / work.job.batch_size))
+        yield done
 
 
 def _batches(work: Work, done: Mapping[int, Any]) -> int | None:
