@@ -12,6 +12,7 @@ from typing import Literal
 
 import keras
 from matplotlib.figure import FigureBase
+from PIL import Image
 
 import lrpkeras
 from lrpkeras.evaluate import Measure
@@ -80,6 +81,8 @@ class Outcome:
         folder.mkdir(parents=True, exist_ok=True)
         file = f"{self.name}_{name}.png"
         drawn.savefig(folder / file, dpi=80)
+        # In 256 colours a picture of photos takes a third of the space.
+        Image.open(folder / file).convert("RGB").quantize(256).save(folder / file, optimize=True)
         self.figures[file] = caption
 
     def save(self, folder: Path) -> None:
