@@ -25,7 +25,7 @@ import lrpkeras
 from experiments import data, options
 from experiments.outcome import Outcome, above, shown
 from lrpkeras import evaluate, rules
-from lrpkeras.evaluate import Measure
+from lrpkeras.evaluate import Flipping, Measure
 
 PRESET, MODE = "epsilon_plus_flat", "fold"
 PRESETS = (
@@ -70,16 +70,16 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _photos(given: argparse.Namespace) -> Case:
-    images = data.photos(given.data, 12 if given.quick else 150).images
+    images = data.photos(given.data, 12 if given.quick else 100).images
     x = (images / 127.5 - 1).astype("float32")
-    few = 4 if given.quick else 30
+    few = 4 if given.quick else 20
     return Case("MobileNet, photos", data.mobilenet(given.data), images / 255, x, 16, few)
 
 
 def _shapes(given: argparse.Namespace) -> Case:
     """Shapes that the shipped network was not trained on."""
-    images, _, masks = lrpkeras.datasets.shapes(20 if given.quick else 300, seed=given.seed + 7)
-    few = 4 if given.quick else 60
+    images, _, masks = lrpkeras.datasets.shapes(20 if given.quick else 200, seed=given.seed + 7)
+    few = 4 if given.quick else 40
     return Case("shapes", lrpkeras.datasets.shapes_model(), images, images, 4, few, masks)
 
 
@@ -94,32 +94,21 @@ def analyzer(case: Case, candidate: Candidate) -> lrpkeras.Analyzer:
 def _measured(case: Case, candidates: list[Candidate]) -> dict[str, Found]:
     """Measure all candidates on one network; of every measure high is good."""
     found: dict[str, Found] = {}
+    random = _flipped(case, np.zeros(case.x.shape, "float32"), "random")  # whatever the relevance
     for candidate in candidates:
         explainer = analyzer(case, candidate)
         relevance = explainer.explain(case.x, verbose=0).relevance
-        for name, measure in _measures(case, explainer, relevance):
+        for name, measure in _measures(case, explainer, relevance, random):
             found.setdefault(f"{case.name}: {name}", {})[candidate] = measure
         print(case.name, *candidate, flush=True)
     return found
 
 
 def _measures(
-    case: Case, explainer: lrpkeras.Analyzer, relevance: np.ndarray
+    case: Case, explainer: lrpkeras.Analyzer, relevance: np.ndarray, random: Flipping
 ) -> list[tuple[str, Measure]]:
     """Return what is measured of one candidate, with the sign that makes high good."""
-    flipping = evaluate.pixel_flipping(
-        relevance,
-        case.x,
-        model=case.model,
-        orders=("most", "random"),
-        region=case.region,
-        fraction=0.5,
-        steps=10,
-        replacement="blur",
-        score="probability",
-        batch_size=50,
-        verbose=0,
-    ).gap
+    flipping = Flipping({**_flipped(case, relevance, "most").curves, **random.curves}).gap
     few = case.x[: case.few]
     sensitivity = evaluate.sensitivity(explainer, few, draws=5, verbose=0)
     found = [("flipping gap", flipping), ("minus sensitivity", _negative(sensitivity))]
@@ -134,6 +123,23 @@ def _measures(
     }
     found += [(name, partial(one, *on[0])(verbose=0)) for name, one in of_masks.items()]
     return [*found, ("minus similarity with random layers", _negative(alike.area))]
+
+
+def _flipped(case: Case, relevance: np.ndarray, order: str) -> Flipping:
+    """Blur squares, in the order of relevance or by chance."""
+    return evaluate.pixel_flipping(
+        relevance,
+        case.x,
+        model=case.model,
+        orders=order,
+        region=case.region,
+        fraction=0.5,
+        steps=10,
+        replacement="blur",
+        score="probability",
+        batch_size=50,
+        verbose=0,
+    )
 
 
 def _negative(measure: Measure) -> Measure:
