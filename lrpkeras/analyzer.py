@@ -165,7 +165,9 @@ class Analyzer(Facade[Explainer]):
         verify_graph(program.graph, self._source, self.options.input_range, values)
 
     def _rewritten(self) -> Graph:
-        read = select_output(self._source.read(), self.options.output)
+        whole = self._source.read()
+        self._fingerprint = fingerprint(whole)
+        read = select_output(whole, self.options.output)
         check_weights(read)
         mode = self.options.batch_norm
         # A gradient at a folded layer would be that of the folded weights, not of the layer's own.
@@ -259,8 +261,11 @@ class Analyzer(Facade[Explainer]):
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that name the model as it is now: its graph and its weights."""
-        return fingerprint(self._source.read())
+        """16 hexadecimal digits that name the model: its graph, and the weights that are explained.
+
+        They are those from when the analyzer was built, or last refreshed.
+        """
+        return self._fingerprint
 
     def export(self, path: str | os.PathLike) -> None:
         """Write a TensorFlow SavedModel, which runs where neither lrpkeras nor Keras is.
@@ -319,6 +324,10 @@ class Analyzer(Facade[Explainer]):
             raise InputError(
                 "This analyzer's model is no Keras model that could be sent to other processes: "
                 "export it, and explain the data set with lrpkeras.load(path)."
+            )
+        if fingerprint(self._source.read()) != self._fingerprint:
+            raise InputError(
+                "The model has other weights than this analyzer explains: call refresh() first."
             )
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "model.keras"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import keyword
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -73,10 +75,12 @@ def write(
     module, functions = _traced(explainer, input_range, names)
     module.original = loaded
     kept = dict(getattr(loaded, "signatures", {}))
-    signatures = {
-        **{f"original_{name}" if name in functions else name: kept[name] for name in kept},
-        **functions,
-    }
+    signatures = dict(functions)
+    for name in sorted(kept):
+        free = name
+        while free in signatures or (free != name and free in kept):
+            free = f"original_{free}"
+        signatures[free] = kept[name]
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.absolute().parent, prefix=".export-") as aside:
         file = Path(aside) / RECORD
@@ -89,10 +93,10 @@ def write(
 
 def _argument_names(intake: Intake) -> list[str]:
     """Return what signatures call the inputs: names that Python takes, none of them ours."""
-    taken = {argument for _, argument in SIGNATURES.values()}
+    taken = {"self", *keyword.kwlist, *(argument for _, argument in SIGNATURES.values())}
     names: list[str] = []
     for name in intake.names:
-        plain = "".join(c if c.isalnum() or c == "_" else "_" for c in name)
+        plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
         plain = plain if plain.isidentifier() else f"input_{plain}"
         while plain in taken:
             plain += "_"
@@ -142,7 +146,7 @@ def _checking(
 
     def explain(**given: Tensor) -> Tensors:
         inputs = [given[name] for name in names]
-        checks = _input_checks(inputs, intake, input_range)
+        checks = _input_checks(inputs, intake, input_range) + _size_checks(inputs)
         values = []
         if argument == "target":
             checks += _target_checks(given["target"], inputs[0], shape)
@@ -150,6 +154,9 @@ def _checking(
         elif argument:
             values = [given[argument]]
             checks.append(_finite(given[argument], argument))
+            count = tf.shape(given[argument])[0]
+            fits = (count == tf.shape(inputs[0])[0]) | (count == 1)
+            checks.append(_holds(fits, "factors is not one, and not one for each sample."))
         with tf.control_dependencies(checks):
             found = inner([tf.cast(x, intake.dtype) for x in inputs], *values)
         return _named(found, names) if isinstance(found, dict) else {"output": found}
@@ -179,7 +186,10 @@ def _input_checks(
         if x.dtype.is_floating:
             checks.append(_finite(x, name))
         if rows is not None:
-            is_row = (x >= 0) & (x < tf.cast(rows, x.dtype))
+            number = tf.cast(x, "float64" if x.dtype.is_floating else "int64")
+            is_row = (number >= 0) & (number < tf.cast(rows, number.dtype))
+            if x.dtype.is_floating:
+                is_row &= tf.floor(number) == number
             checks.append(_holds(is_row, f"Input {name!r} holds what is no row of its table."))
         elif input_range is not None:
             low, high = input_range
@@ -188,6 +198,13 @@ def _input_checks(
             inside = (wide >= low - slack) & (wide <= high + slack)
             checks.append(_holds(inside, f"Input {name!r} lies outside of {input_range}."))
     return checks
+
+
+def _size_checks(inputs: list[Tensor]) -> list[Any]:
+    counts = [tf.shape(x)[0] for x in inputs]
+    checks = [_holds(counts[0] > 0, "There is no sample to explain.")]
+    same = "The inputs hold different numbers of samples."
+    return checks + [_holds(count == counts[0], same) for count in counts[1:]]
 
 
 def _target_checks(target: Tensor, x: Tensor, shape: tuple[int | None, ...]) -> list[Any]:

@@ -283,7 +283,7 @@ class Facade(ABC, Generic[Runs]):
         target: Any = None,
         preprocess: Any = None,
         batch_size: int = 32,
-        shard_size: int = 1024,
+        shard_size: int = 256,
         storage: str = "full",
         shard: str | tuple[int, int] | None = None,
         strict: bool = False,
@@ -313,7 +313,8 @@ class Facade(ABC, Generic[Runs]):
             `(height, width, channels)`, 0 to 255, that returns the model's values. Photos are
             resized as the model needs (bilinear).
         batch_size, shard_size
-            Samples at a time, and in a file.
+            Samples at a time, and in a file; memory holds the compressed maps of one file, and the
+            maps of all classes of a batch, which for "all" of many classes are many.
         storage
             "full"; "float16" or "int8" relative to the largest value of each sample (and class),
             with errors of at most 2^-11 and 0.5 / 127 of that.

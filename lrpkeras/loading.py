@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras.src.saving.serialization_lib import SafeModeScope
 
+from lrpkeras.archives import check_archive, check_hdf5
 from lrpkeras.errors import ModelError
 from lrpkeras.graph.draft import Refusal
 from lrpkeras.graph.tracer import tensorflow_reader
@@ -44,6 +45,8 @@ def load_model(path: str | os.PathLike) -> Any:
             f"{os.fspath(path)!r} is no model that can be read: neither a file that ends in "
             f"{', '.join(ENDINGS)}, nor the folder of a SavedModel."
         )
+    check = check_archive if file.suffix.lower() == ".keras" else check_hdf5
+    check(file)
     try:
         # The scope as well: the argument yields to keras.config.enable_unsafe_deserialization().
         with SafeModeScope(True):

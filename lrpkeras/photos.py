@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,13 +101,13 @@ def read(path: str | os.PathLike, channels: int = 3) -> Image.Image:
     try:
         if Path(path).stat().st_size > LARGEST_FILE:
             raise InputError(f"{name!r} is larger than {LARGEST_FILE} bytes.")
-        # What Pillow warns of, such as bombs that it decodes all the same, is refused.
-        with warnings.catch_warnings(action="error"), Image.open(path, formats=FORMATS) as image:
+        # LARGEST is below the size from which Pillow warns of bombs.
+        with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > LARGEST:
                 raise InputError(
                     f"{name!r} has {image.width} x {image.height} pixels, more than {LARGEST}."
                 )
-            return ImageOps.exif_transpose(image).convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
+            return _upright(image, name).convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
     except InputError:
         raise
     except UnidentifiedImageError:
@@ -120,8 +119,24 @@ def read(path: str | os.PathLike, channels: int = 3) -> Image.Image:
         raise InputError(f"{name!r} is damaged: {type(error).__name__}: {error}.") from None
 
 
-def as_input(image: Image.Image, shape: tuple[int | None, ...], made: Preprocess) -> np.ndarray:
-    """Return a photo as a model takes it, resized (bilinear) where the model has a size.
+def _upright(image: Image.Image, name: str) -> Image.Image:
+    """Return an image with 8 bits, turned as the camera was."""
+    if image.mode.startswith("I;16"):
+        # Pillow would cut off what is above 255.
+        image = Image.fromarray((np.asarray(image, "uint32") / 257).round().astype("uint8"))
+    elif image.mode in ("I", "F"):
+        raise InputError(
+            f"{name!r} holds numbers of no known range (mode {image.mode}): make it an image of 8 "
+            "or 16 bits."
+        )
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged notes of the camera say nothing of the pixels
+        return image
+
+
+def as_input(image: Image.Image, shape: tuple[int, int, int], made: Preprocess) -> np.ndarray:
+    """Return a photo as a model takes it, resized (bilinear).
 
     Parameters
     ----------
@@ -137,7 +152,7 @@ def as_input(image: Image.Image, shape: tuple[int | None, ...], made: Preprocess
     InputError
         If `made` fails, or changes the shape.
     """
-    height, width = shape[0] or image.height, shape[1] or image.width
+    height, width = shape[:2]
     if (width, height) != image.size:
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     pixels = np.asarray(image, "float32").reshape(height, width, -1)

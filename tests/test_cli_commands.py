@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.resources import files
@@ -15,7 +16,7 @@ from PIL import Image
 import lrpkeras
 from lrpkeras import cli
 from lrpkeras.cli import arguments
-from lrpkeras.cli.explain import at_size
+from lrpkeras.cli.explain import _places, at_size
 
 MODEL = str(files("lrpkeras") / "data" / "shapes.keras")
 SIZES = [(48, 48), (96, 60), (30, 77), (48, 48), (48, 48)]
@@ -94,6 +95,7 @@ def test_explain_writes_pictures_arrays_and_shards(data, folder, tmp_path):
             assert image.width > 200
 
 
+@pytest.mark.slow
 def test_explain_several_classes_at_the_photo_s_size(data, folder, tmp_path):
     done = run(
         "explain", MODEL, folder / "1.png", folder / "0.png", "--preprocess", "unit",
@@ -105,6 +107,7 @@ def test_explain_several_classes_at_the_photo_s_size(data, folder, tmp_path):
     close(np.load(tmp_path / "0.npy"), maps_of(data, [0], target=[[1, 4]]).relevance[0])
 
 
+@pytest.mark.slow
 def test_an_interrupted_job_is_taken_up_and_shared(folder, tmp_path):
     words = ["explain", MODEL, folder, "--preprocess", "unit", "--format", "h5", "--quiet"]
     words += ["--shard-size", "2", "--out", tmp_path]
@@ -120,6 +123,7 @@ def test_an_interrupted_job_is_taken_up_and_shared(folder, tmp_path):
     assert "broken.jpg" in strict.stderr
 
 
+@pytest.mark.slow
 def test_summary_is_that_of_the_analyzer(capsys):
     done = run("summary", MODEL, "--preset", "epsilon", "--batch-norm", "identity")
     assert done.returncode == 0, done.stderr
@@ -128,6 +132,7 @@ def test_summary_is_that_of_the_analyzer(capsys):
     assert done.stdout.strip() == expected.strip()
 
 
+@pytest.mark.slow
 def test_presets_are_listed():
     done = run("presets")
     assert done.returncode == 0
@@ -135,12 +140,14 @@ def test_presets_are_listed():
     assert [line.split()[0] for line in lines] == lrpkeras.presets.names()
 
 
+@pytest.mark.slow
 def test_check_accounts_for_photos(folder):
     done = run("check", MODEL, folder / "0.png", folder / "3.png", "--preprocess", "unit")
     assert done.returncode == 0, done.stderr
     assert "ledger closes" in done.stdout
 
 
+@pytest.mark.slow
 def test_evaluate_writes_a_table_json_and_plots(data, folder, tmp_path):
     masks = tmp_path / "masks"
     masks.mkdir()
@@ -165,6 +172,7 @@ def test_evaluate_writes_a_table_json_and_plots(data, folder, tmp_path):
     assert plots == {"conservation.png", "mass.png", "flipping.png"}
 
 
+@pytest.mark.slow
 def test_an_exported_analyzer_explains_like_the_model(data, folder, tmp_path):
     assert run("export", MODEL, tmp_path / "exported", "--preset", "epsilon").returncode == 0
     words = [folder / "0.png", "--preprocess", "unit", "--format", "npy", "--quiet"]
@@ -210,6 +218,8 @@ def fails(capsys, *words):
         (["evaluate", MODEL, "FOLDER", "--measures", "beauty"], "is none of"),
         (["evaluate", MODEL, "FOLDER", "--measures", "mass"], "needs --masks"),
         (["check", MODEL, "FOLDER"], "cannot be checked"),
+        (["check", MODEL, "FOLDER", "--batch-size", "-1"], "batch_size"),
+        (["check", MODEL, "FOLDER", "--target", "1,2"], "One class"),
         (["export", MODEL, "FOLDER"], "is there already"),
     ],
 )
@@ -277,6 +287,28 @@ def test_maps_at_the_photo_s_size_have_the_same_sums():
             large.sum(axis=(-3, -2)), relevance.sum(axis=(-3, -2)), rtol=1e-5
         )
     assert at_size(relevance, (8, 6)) is relevance
+    # One bright pixel, made smaller: none of it is lost.
+    one = np.zeros((224, 224, 1), "float32")
+    one[17, 40] = 1
+    np.testing.assert_allclose(at_size(one, (40, 57)).sum(), 1, rtol=1e-6)
+
+
+def test_results_lie_in_their_folder_each_with_a_name_of_its_own():
+    names = ["../ph/0.png", "x.png", "a.jpg", "a.png", "a.jpg.png"]
+    places = _places(names)
+    assert not any(place.is_absolute() or ".." in place.parts for place in places.values())
+    assert len(set(places.values())) == len(names)
+
+
+def test_results_are_no_photos(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "photos")
+    out = tmp_path / "photos" / "maps"
+    out.mkdir()
+    shutil.copy(folder / "0.png", out / "0.heatmap.png")
+    found = arguments.image_files([str(tmp_path / "photos")], out)
+    assert not any("maps" in file for file in found)
+    with pytest.raises(lrpkeras.LrpError, match="empty name"):
+        arguments.image_files([""])
 
 
 # Real data

@@ -242,6 +242,34 @@ def test_what_an_analyzer_refuses_the_graph_refuses(folder, images):
         signatures["explain_array"](images=tf.constant(images), factors=tf.constant(factors))
 
 
+def test_what_does_not_fit_together_is_refused(tmp_path, folder, images):
+    signatures = tf.saved_model.load(folder).signatures
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no sample"):
+        signatures["serving_default"](images=tf.zeros((0, 48, 48, 3)))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="factors is not"):
+        signatures["explain_array"](images=tf.constant(images), factors=tf.zeros((4, 6)))
+    keras.utils.set_random_seed(0)
+    one, two = keras.Input((3,), name="class"), keras.Input((3,), name="self")
+    three = keras.Input((3,), name="a\u00b2")
+    analyzer = lrpkeras.Analyzer(keras.Model([one, two, three], layers.Add()([one, two, three])))
+    analyzer.export(tmp_path / "model")
+    signature = tf.saved_model.load(tmp_path / "model").signatures["serving_default"]
+    arrays = {name: tf.ones((2, 3)) for name in ("class_", "self_", "a_")}
+    assert signature(**arrays)["relevance_class_"].shape == (2, 3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="different numbers"):
+        signature(**{**arrays, "a_": tf.ones((1, 3))})
+
+
+@pytest.mark.parametrize(("dtype", "rows"), [("uint8", 256), ("uint8", 300), ("int8", 128)])
+def test_indices_of_few_bytes_are_compared_in_full(tmp_path, dtype, rows):
+    inputs = keras.Input((2,), dtype=dtype)
+    x = layers.Flatten()(layers.Embedding(rows, 3)(inputs))
+    analyzer = lrpkeras.Analyzer(keras.Model(inputs, layers.Dense(2)(x)))
+    analyzer.export(tmp_path / "model")
+    x = np.array([[0, 100]], dtype)
+    close(lrpkeras.load(tmp_path / "model")(x), analyzer(x))
+
+
 def test_indices_that_are_no_rows_are_refused(tmp_path):
     keras.utils.set_random_seed(0)
     analyzer = lrpkeras.Analyzer(keras.Model(*every_backend.words()))

@@ -3,6 +3,7 @@
 What `explain` returns in memory is the expected value.
 """
 
+import functools
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import h5py
@@ -217,8 +219,11 @@ def test_what_is_done_is_not_done_again(analyzer, images, tmp_path, monkeypatch)
     assert len(run(analyzer, images, tmp_path)) == COUNT
 
 
+@pytest.mark.parametrize("size", [None, 3], ids=["array", "dataset"])
 @pytest.mark.parametrize("damage", ["cut", "emptied", "not HDF5"])
-def test_a_damaged_shard_is_done_again(analyzer, images, tmp_path, damage):
+def test_a_damaged_shard_is_done_again(analyzer, images, tmp_path, damage, size):
+    if size:
+        images = tf.data.Dataset.from_tensor_slices(images).batch(size)
     run(analyzer, images, tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "out")
     file = tmp_path / "out" / "shard-000001.h5"
@@ -246,6 +251,32 @@ def test_a_full_disk_leaves_what_is_complete(analyzer, images, tmp_path, monkeyp
     assert [file.name for file in tmp_path.glob("*.h5")] == ["shard-000000.h5"]
     assert not list(tmp_path.glob(".*"))
     assert len(run(analyzer, images, tmp_path)) == COUNT
+
+
+FULL = """
+import resource, sys
+import job_script
+job_script.explain(sys.argv[1], 8)  # what building writes is no matter here
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    job_script.explain(sys.argv[2], 24)
+except job_script.lrpkeras.LrpError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_takes_no_more_ends_the_job_not_the_process(tmp_path):
+    """HDF5 itself ends the process."""
+    root = Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}
+    words = [sys.executable, "-c", FULL, str(tmp_path / "before"), str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "run the same again" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["manifest.json"]
+    results = job_script.explain(str(tmp_path / "out"), 24)
+    assert len(results) == 24
 
 
 @pytest.mark.parametrize(
@@ -288,6 +319,48 @@ def test_parts_do_the_job_together(analyzer, images, tmp_path):
     assert run(analyzer, images, tmp_path / "out", shard=(2, 3)).complete
     assert bits(tmp_path / "out") == bits(tmp_path / "whole")
     assert len(jobs.open_results(tmp_path / "out")) == COUNT
+
+
+def test_parts_of_several_divisions_are_complete_when_all_files_are_there(
+    analyzer, images, tmp_path
+):
+    for data, name in ((images, "array"), (tf.data.Dataset.from_tensor_slices(images), "dataset")):
+        source = data if name == "array" else data.batch(3)
+        run(analyzer, source, tmp_path / name, shard="1/2")
+        mixed = run(analyzer, source, tmp_path / name, shard="1/3")
+        assert not mixed.complete
+        whole = run(analyzer, source, tmp_path / name)
+        assert whole.complete
+        np.testing.assert_array_equal(whole.index, range(COUNT))
+
+
+def test_a_part_without_a_file_is_done(analyzer, images, tmp_path):
+    results = run(analyzer, images[:3], tmp_path, shard="2/2")
+    assert len(results) == 0
+    assert not results.complete
+
+
+def test_a_dataset_that_has_grown_is_explained_to_its_new_end(analyzer, images, tmp_path):
+    def dataset(count):
+        return tf.data.Dataset.from_tensor_slices(images[:count]).batch(4)
+
+    run(analyzer, dataset(6), tmp_path)
+    assert len(run(analyzer, dataset(COUNT), tmp_path)) == COUNT
+
+
+def test_maps_are_recorded_for_the_weights_that_they_are_of(images, tmp_path):
+    model = lrpkeras.datasets.shapes_model()
+    analyzer = lrpkeras.Analyzer(model)
+    before = analyzer.fingerprint
+    model.trainable_variables[0].assign(model.trainable_variables[0] * 1.1)
+    results = run(analyzer, images, tmp_path)
+    assert results.fingerprint == analyzer.fingerprint == before
+    with pytest.raises(InputError, match=r"call refresh\(\)"):
+        run(analyzer, images, tmp_path / "ray", engine="ray")
+    analyzer.refresh()
+    assert analyzer.fingerprint != before
+    with pytest.raises(InputError, match=r"of another job \(fingerprint"):
+        run(analyzer, images, tmp_path)
 
 
 @pytest.mark.parametrize("wrong", ["0/3", "4/3", "2", "a/b", (1, 2, 3), "1/0"])
@@ -351,6 +424,39 @@ def test_a_shard_of_which_nothing_can_be_read(analyzer, photos, tmp_path):
     assert len(run(analyzer, photos, tmp_path / "out", preprocess="unit")) == 3
 
 
+def test_all_unreadable_photos_are_listed(analyzer, photos, tmp_path):
+    for path in photos:
+        Path(path).write_bytes(b"")
+    results = run(analyzer, photos, tmp_path / "out", preprocess="unit")
+    assert len(results) == 0
+    assert [one.id for one in results.unreadable] == photos
+
+
+def test_names_that_are_no_text_are_kept(analyzer, photos, tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    shutil.copy(photos[0], tmp_path / name)
+    results = run(analyzer, [str(tmp_path / name)], tmp_path / "out", preprocess="unit")
+    assert results.ids[0] == str(tmp_path / name)
+
+
+def test_reading_photos_leaves_warnings_as_they_are(analyzer, photos):
+    before = list(warnings.filters)
+    for _ in range(5):
+        analyzer.photos(photos, "unit").read(0, len(photos))
+    assert warnings.filters == before
+
+
+def test_functions_that_do_other_things_are_other_jobs(analyzer, photos, tmp_path):
+    def made(scale):
+        return lambda x: x * np.float32(scale)
+
+    run(analyzer, photos, tmp_path / "out", preprocess=made(1 / 255))
+    run(analyzer, photos, tmp_path / "out", preprocess=made(1 / 255))
+    for other in (made(1 / 510), functools.partial(np.multiply, np.float32(1 / 255))):
+        with pytest.raises(InputError, match="of another job \\(target"):
+            run(analyzer, photos, tmp_path / "out", preprocess=other)
+
+
 def test_samples_with_nan_are_left_out(analyzer, images, tmp_path):
     spoilt = images.copy()
     spoilt[3, 0, 0, 0] = np.nan
@@ -371,7 +477,9 @@ def test_rows_are_read_as_from_an_array(analyzer, images, tmp_path):
     mask = np.arange(COUNT) % 3 == 1
     for key in (
         0, -1, 7, slice(None), slice(2, 9, 3), slice(None, None, -2), [9, 0, 9, 4], mask,
-        np.array([3]), (5, 1, 2), (slice(3, 6), ..., 0), (..., 1), slice(5, 5), [],
+        np.array([3]), (5, 1, 2), (slice(3, 6), ..., 0), (..., 1), slice(5, 5), [], (), None,
+        ([0, 9, 4], [1, 2, 3]), ([[0, 9], [4, 4]], 1), (mask, ..., [0, 1, 2, 0]),
+        (slice(2, 4), [0, 1]), (7, [0, 1]),
     ):  # fmt: skip
         np.testing.assert_array_equal(relevance[key], whole[key])
     np.testing.assert_array_equal(np.stack(list(relevance)), whole)

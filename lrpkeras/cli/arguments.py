@@ -80,6 +80,8 @@ def analyzer(options: argparse.Namespace) -> AnyAnalyzer:
     given = {
         name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None
     }
+    if given.get("output", "").lstrip("-").isdigit():
+        given["output"] = int(given["output"])
     if loading.is_exported(options.model):
         if given:
             raise LrpError(f"An exported analyzer has its settings: leave out {_flags(given)}.")
@@ -110,8 +112,13 @@ def built(options: argparse.Namespace) -> lrpkeras.Analyzer:
     return found
 
 
-def image_files(given: Sequence[str]) -> list[str]:
+def image_files(given: Sequence[str], out: Path | None = None) -> list[str]:
     """Return the files that are meant, in order: folders in full, by name; each file once.
+
+    Parameters
+    ----------
+    out
+        Where results go: none of what is in there.
 
     Raises
     ------
@@ -120,7 +127,9 @@ def image_files(given: Sequence[str]) -> list[str]:
     """
     found: dict[str, None] = {}
     for word in given:
-        files = list(_files(word))
+        if not word:
+            raise InputError("An empty name is no photo; this folder is called '.'.")
+        files = [file for file in _files(word) if not _is_within(file, out)]
         if not files:
             raise InputError(f"{word!r}: no photo is there ({', '.join(photos.ENDINGS)}).")
         found.update(dict.fromkeys(files))
@@ -137,6 +146,10 @@ def _files(word: str) -> Iterator[str]:
         yield word
     else:
         yield from sorted(one for one in glob.glob(word, recursive=True) if _is_photo(Path(one)))
+
+
+def _is_within(file: str, out: Path | None) -> bool:
+    return out is not None and Path(os.path.abspath(out)) in Path(os.path.abspath(file)).parents
 
 
 def _is_photo(path: Path) -> bool:
@@ -181,6 +194,20 @@ def target(given: str | None) -> Any:
             f"--target is class numbers, such as 281 or 281,285, or all; not {given!r}."
         ) from None
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+def one_target(given: str | None) -> int | None:
+    """Return a class number, or None for the winner.
+
+    Raises
+    ------
+    InputError
+        If several classes are asked for.
+    """
+    found = target(given)
+    if found is not None and not isinstance(found, int):
+        raise InputError("One class is followed here: --target is one number, or the winner.")
+    return found
 
 
 def labels(file: str | None) -> dict[int, str]:

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure, print a table, write JSON and plots."""
     wanted = _wanted(options)
     analyzer = arguments.built(options)
-    files = arguments.image_files(options.images)
+    files = arguments.image_files(options.images, options.out)
     batch = analyzer.photos(files, arguments.preprocess(options.preprocess)).read(0, len(files))
     for position, why in batch.unreadable.items():
         print(f"lrpkeras: left out: {batch.ids[position]}: {why}", file=sys.stderr)
@@ -103,9 +103,7 @@ def measured(
     options: argparse.Namespace,
 ) -> Any:
     """Take one measure."""
-    target = arguments.target(options.target)
-    if target is not None and not isinstance(target, int):
-        raise InputError("Measures follow one class: --target is one number, or the winner.")
+    target = arguments.one_target(options.target)
     settings: dict[str, Any] = {
         "batch_size": options.batch_size,
         "verbose": 0 if options.quiet else "auto",
@@ -142,15 +140,20 @@ def _told(
 ) -> dict[str, Any]:
     measures = {}
     for name, one in found.items():
-        low, high = (None if np.isnan(end) else end for end in one.interval())
-        values = [float(value) for value in one.values]
-        measures[name] = {"mean": one.mean, "low": low, "high": high, "values": values}
+        low, high = map(_plain, one.interval())
+        values = [_plain(value) for value in one.values]
+        measures[name] = {"mean": _plain(one.mean), "low": low, "high": high, "values": values}
     return {
         "photos": list(ids),
         "config": analyzer.get_config(),
         "fingerprint": analyzer.fingerprint,
         "measures": measures,
     }
+
+
+def _plain(value: float) -> float | None:
+    """Return a number that JSON has; None for one that is not finite."""
+    return float(value) if np.isfinite(value) else None
 
 
 def read_masks(folder: Path, ids: Sequence[str], size: tuple[int, int]) -> np.ndarray:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def add(commands: Commands) -> None:
     add_to("--size", choices=("model", "photo"), default="model", help="of maps in npy (model)")
     add_to("--labels", metavar="FILE", help="class names, a line each, or JSON")
     add_to("--storage", choices=STORAGES, default="full", help="of maps in h5 (full)")
-    add_to("--shard-size", type=int, default=1024, metavar="N", help="photos in a file (1024)")
+    add_to("--shard-size", type=int, default=256, metavar="N", help="photos in a file (256)")
     add_to("--shard", metavar="I/N", help="only this part, for N machines that share the folder")
     add_to("--engine", choices=["ray"], help="explain on a Ray cluster")
     add_to("--strict", action="store_true", help="stop at what cannot be explained")
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     formats = _formats(options.format)
     names = arguments.labels(options.labels)
     part, target = part_of(options.shard), arguments.target(options.target)
-    files = arguments.image_files(options.images)
+    files = arguments.image_files(options.images, options.out)
     made = arguments.preprocess(options.preprocess)
     analyzer = arguments.analyzer(options)
     with _folder(options.out, "h5" in formats) as folder:
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"{len(mine)} explained: {options.out.resolve()}")
     for one in results.unreadable:
         print(f"lrpkeras: not explained: {one.id}: {one.why}", file=sys.stderr)
-    return 0
+    return 1 if results.unreadable and not len(results) else 0
 
 
 def _formats(given: str) -> list[str]:
@@ -98,22 +98,22 @@ def _folder(out: Path, kept: bool) -> Iterator[Path]:
     if kept:
         yield out
         return
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".relevance-") as aside:
-        yield Path(aside) / "job"
+    aside = out / ".relevance"
+    aside.mkdir(parents=True, exist_ok=True)
+    yield aside  # after an interruption, what is done is here
+    shutil.rmtree(aside)
 
 
 def _places(files: Sequence[str]) -> dict[str, Path]:
     """Return where results of each file go: as the files are in the folder that has them all."""
-    whole = {file: Path(file).absolute() for file in files}
+    whole = {file: Path(os.path.abspath(file)) for file in files}
     common = Path(os.path.commonpath([path.parent for path in whole.values()]))
     within = {file: path.relative_to(common) for file, path in whole.items()}
-    stems = [path.with_suffix("") for path in within.values()]
+    stems = {path.with_suffix("") for path in within.values()}
     # Of cat.jpg and cat.png, neither is just "cat".
-    return {
-        file: path if stems.count(path.with_suffix("")) > 1 else path.with_suffix("")
-        for file, path in within.items()
-    }
+    if len(stems) < len(within):
+        return within
+    return {file: path.with_suffix("") for file, path in within.items()}
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,9 @@ def _write(
             _save(drawn, Path(f"{place}.heatmap.png"), 150)
             sheet += [row] if len(sheet) < SHEET else []
     if sheet:
-        _save(_sheet(sheet), options.out / "contact_sheet.png", 100)
+        part = part_of(options.shard)
+        name = "contact_sheet" if part.count == 1 else f"contact_sheet-{part}"
+        _save(_sheet(sheet), options.out / f"{name}.png", 100)
 
 
 def _sheet(rows: Sequence[Row]) -> plot.Drawn:
@@ -194,7 +196,7 @@ def _save(drawn: plot.Drawn, file: Path, dpi: int) -> None:
 
 
 def at_size(relevance: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Return maps resized (bilinear), with the same sum: relevance is shared, not copied.
+    """Return maps at another size with the same sum: every pixel's relevance is shared by area.
 
     Parameters
     ----------
@@ -205,24 +207,13 @@ def at_size(relevance: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """
     if relevance.shape[-3:-1] == tuple(size):
         return relevance
-    maps = np.moveaxis(relevance, -1, -3).reshape(-1, *relevance.shape[-3:-1])
-    large = np.stack(
-        [
-            np.asarray(Image.fromarray(one.astype("float32")).resize((size[1], size[0]), 2))
-            for one in maps
-        ]
-    )
-    sums = maps.sum(axis=(1, 2)), large.sum(axis=(1, 2))
-    scale = np.divide(*sums, out=np.zeros_like(sums[0]), where=sums[1] != 0)
-    even = maps[0].size / large[0].size
-    # Where positive and negative cancel, the quotient of sums is noise: shares by area, then.
-    scale = np.where(np.abs(scale / even - 1) < 0.5, scale, even)
-    large = (large * scale[:, None, None]).reshape(
-        *relevance.shape[:-3], relevance.shape[-1], *size
-    )
-    return np.moveaxis(large, -3, -1)
+    rows, columns = _shares(relevance.shape[-3], size[0]), _shares(relevance.shape[-2], size[1])
+    large: np.ndarray = np.einsum("Hh,Ww,...hwc->...HWc", rows, columns, relevance, optimize=True)
+    return large
 
 
-def _stretched(one: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    image = Image.fromarray(one.astype("float32"))
-    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+def _shares(old: int, new: int) -> np.ndarray:
+    """Return which share of each of `old` equal parts lies in each of `new`, `(new, old)`."""
+    edges = np.arange(new + 1) * (old / new)
+    ends = np.clip(edges[:, None] - np.arange(old), 0, 1)
+    return np.diff(ends, axis=0).astype("float32")

@@ -6,6 +6,7 @@ import argparse
 import inspect
 
 from lrpkeras import presets
+from lrpkeras.batching import positive
 from lrpkeras.cli import arguments
 from lrpkeras.cli.arguments import Commands, command
 from lrpkeras.errors import InputError
@@ -47,13 +48,14 @@ def check(options: argparse.Namespace) -> int:
     made = arguments.preprocess(options.preprocess)
     files = arguments.image_files(options.images)
     samples = analyzer.photos(files, made)
+    size, target = positive(options.batch_size), arguments.one_target(options.target)
     closes = True
-    for start in range(0, samples.count, options.batch_size):
-        batch = samples.read(start, start + options.batch_size)
+    for start in range(0, samples.count, size):
+        batch = samples.read(start, start + size)
         if batch.unreadable:
             position, why = min(batch.unreadable.items())
             raise InputError(f"{batch.ids[position]!r} cannot be checked: {why}")
-        found = analyzer.check(batch.arrays, arguments.target(options.target))
+        found = analyzer.check(batch.arrays, target)
         print(f"{batch.ids[0]} to {batch.ids[-1]}\n{found}\n")
         closes = closes and found.closes
     if not closes:

@@ -42,5 +42,12 @@ def _bytes(value: Any) -> Iterator[bytes]:
         for part in value:
             yield from _bytes(part)
             yield b";"
+    elif isinstance(value, dict):
+        for key in value:
+            yield from _bytes((key, value[key]))
+    elif value is None or isinstance(value, str | int | float | bool | np.generic | frozenset):
+        yield repr(value if not isinstance(value, frozenset) else sorted(value)).encode()
+    elif isinstance(value, type) or callable(value):
+        yield f"{value.__module__}.{getattr(value, '__qualname__', '')}".encode()
     else:
-        yield repr(value).encode()
+        yield str(value).encode()

@@ -182,6 +182,11 @@ def write_aside(file: Path, text: str) -> None:
         raise
 
 
+def half_manifests(folder: Path, part: Part) -> list[Path]:
+    """Return what an interrupted run of this part has left of its manifest."""
+    return sorted(folder.glob(f".{_manifest_file(folder, part).name}-*"))
+
+
 def manifests(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the manifests in a folder.
 

@@ -16,7 +16,15 @@ import numpy as np
 from lrpkeras import batching, targets
 from lrpkeras.errors import InputError, TargetError
 from lrpkeras.jobs import on_ray
-from lrpkeras.jobs.job import STORAGES, Done, Job, begin, part_of, write_manifest
+from lrpkeras.jobs.job import (
+    STORAGES,
+    Done,
+    Job,
+    begin,
+    half_manifests,
+    part_of,
+    write_manifest,
+)
 from lrpkeras.jobs.results import Results, open_results
 from lrpkeras.jobs.samples import Checked, samples_of
 from lrpkeras.jobs.shard import leftovers, refuse
@@ -82,15 +90,19 @@ def explain_dataset(
     explain: Explain = explain_shards
     if engine == "ray":
         on_ray.check(work)
+        place = folder.absolute()
         order = on_ray.Order(
-            build(), data, preprocess, target, input_range, job, part, folder, strict
+            build(), data, preprocess, target, input_range, job, part, place, strict, os.getcwd()
         )
         explain = partial(_on_ray, order, workers, gpus)
     try:
         run(work, explain, verbose)
     except OSError as error:
         raise refuse(error, folder) from error
-    return open_results(folder, partial=part.count > 1)
+    results = open_results(folder, partial=part.count > 1)
+    if part.count == 1 and not len(results) and not results.unreadable:
+        raise InputError("The dataset is empty: there is no sample to explain.")
+    return results
 
 
 def run(work: Work, explain: Explain, verbose: str | int) -> None:
@@ -111,7 +123,7 @@ def run(work: Work, explain: Explain, verbose: str | int) -> None:
 
 def _sweep(work: Work) -> None:
     """Remove what killed processes of this part have left."""
-    for file in leftovers(work.folder, work.part):
+    for file in (*leftovers(work.folder, work.part), *half_manifests(work.folder, work.part)):
         file.unlink(missing_ok=True)
 
 
@@ -146,11 +158,27 @@ def described(target: Any, preprocess: Any) -> str:
     return f"target {_named(target)}{made}"
 
 
+def _function(value: Any) -> str:
+    """Return a function's name, with a digest of what it does as far as that can be told."""
+    if isinstance(value, partial):
+        return f"partial {_named(value.func)} {value.args!r} {value.keywords!r}"
+    kind = value if hasattr(value, "__qualname__") else type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    code = getattr(value, "__code__", None)
+    if code is None:
+        return name
+    held = [cell.cell_contents for cell in value.__closure__ or ()]
+    does = repr((code.co_code, code.co_consts, code.co_names, value.__defaults__, held))
+    return f"{name} {hashlib.sha256(does.encode()).hexdigest()[:16]}"
+
+
 def _named(value: Any) -> str:
     if callable(value):
-        return f"{value.__module__}.{value.__qualname__}"
+        return _function(value)
     if value is None or isinstance(value, str | int):
         return repr(value)
+    if isinstance(value, np.integer):
+        return repr(int(value))
     array = np.asarray(keras.ops.convert_to_numpy(value) if hasattr(value, "numpy") else value)
     digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
     return f"{array.dtype}{array.shape} {digest}"

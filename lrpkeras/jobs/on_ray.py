@@ -32,6 +32,8 @@ class Order:
         As `explain_dataset` takes them: arrays or paths.
     input_range, job, part, folder, strict
         As in `Work`.
+    root
+        The folder that relative paths start from.
     """
 
     build: Callable[[], Runner]
@@ -43,11 +45,13 @@ class Order:
     part: Part
     folder: Path
     strict: bool
+    root: str
 
     def work(self) -> Work:
         """Return the work, ready to be done here."""
         runner = self.build()
-        samples = samples_of(self.data, Checked(runner.intake, self.input_range), self.preprocess)
+        checked = Checked(runner.intake, self.input_range)
+        samples = samples_of(self.data, checked, self.preprocess, self.root)
         target = targets.parse(self.target, samples.count, runner.output_shape)
         return Work(runner, samples, target, self.job, self.part, self.folder, self.strict)
 
@@ -55,13 +59,21 @@ class Order:
 class _Explains:
     """An actor."""
 
-    def __init__(self, order: Order) -> None:
-        self._work = order.work()
+    def __init__(self, orders: Sequence[Any]) -> None:
+        import ray
+
+        self._failed = ""
+        try:
+            self._work = ray.get(orders[0]).work()
+        except LrpError as error:
+            self._failed = str(error)
 
     def __call__(self, batch: Mapping[str, Sequence[int]]) -> dict[str, list[str]]:
         return {"done": [self._done(int(number)) for number in batch["shard"]]}
 
     def _done(self, number: int) -> str:
+        if self._failed:
+            return json.dumps({"error": self._failed})
         try:
             done = explain_shard(self._work, number)
         except LrpError as error:
@@ -102,7 +114,7 @@ def explain_shards(
         _Explains,
         batch_size=1,
         concurrency=count,
-        fn_constructor_args=(dataclasses.replace(order, folder=order.folder.absolute()),),
+        fn_constructor_args=([ray.put(order)],),  # arrays are sent to each machine once
         **resources,
     )
     for row in found.iter_rows():
@@ -132,6 +144,4 @@ def check(work: Work) -> None:
         If the samples are those of a dataset.
     """
     if isinstance(work.samples, DatasetSamples):
-        raise InputError(
-            'engine="ray" takes arrays or paths, not a dataset, read from one end.'
-        )
+        raise InputError('engine="ray" takes arrays or paths, not a dataset, read from one end.')

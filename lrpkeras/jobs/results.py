@@ -13,7 +13,9 @@ import numpy as np
 
 from lrpkeras.errors import InputError
 from lrpkeras.jobs.job import Unreadable, manifests
-from lrpkeras.jobs.shard import decode, inspect, shard_file
+from lrpkeras.jobs.shard import LARGEST_ERROR, decode, inspect, shard_file
+
+ARRAYS = ("relevance", "output", "target", "index", "ids")
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,17 @@ class LazyArray:
         return np.asarray(self[:], dtype=dtype)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        first, *rest = key if isinstance(key, tuple) else (key,)
-        if first is Ellipsis:
-            first, rest = slice(None), [Ellipsis, *rest]
+        first, *rest = (key or (Ellipsis,)) if isinstance(key, tuple) else (key,)
+        if first is Ellipsis or first is None:
+            whole: np.ndarray = self._rows(np.arange(len(self)))[key]
+            return whole
         rows = np.arange(len(self))[first]
-        found: np.ndarray = self._rows(np.atleast_1d(rows))
-        if rows.ndim == 0:
-            found = found[0]
-            return found[tuple(rest)] if rest else found
-        return found[(slice(None), *rest)] if rest else found
+        wanted, back = np.unique(rows, return_inverse=True)
+        # As NumPy would index the whole: several arrays of numbers go together.
+        at = slice(None) if isinstance(first, slice) else back.reshape(rows.shape)
+        block = self._rows(rows if isinstance(first, slice) else wanted)
+        found: np.ndarray = block[(at, *rest)]
+        return found
 
     def _rows(self, rows: np.ndarray) -> np.ndarray:
         """Read rows in any order, each file once."""
@@ -137,6 +141,9 @@ def open_results(out: str | os.PathLike, *, partial: bool = False) -> Results:
     if not known:
         raise InputError(f"{os.fspath(out)!r} holds no results: explain_dataset writes them.")
     job = known[0][1]["job"]
+    for file, manifest in known[1:]:
+        if manifest["job"] != job:
+            raise InputError(f"{os.fspath(file)!r} and {os.fspath(known[0][0])!r} are of two jobs.")
     shards = []
     for file in sorted(folder.glob("shard-*.h5")):
         shard = inspect(file)
@@ -150,36 +157,49 @@ def open_results(out: str | os.PathLike, *, partial: bool = False) -> Results:
             "there, open_results(out, partial=True)."
         )
     filled = [done for done in shards if done.samples]
-    if not filled:
-        raise InputError(f"{os.fspath(out)!r} holds no sample that could be explained.")
     files = tuple(shard_file(folder, done.shard) for done in filled)
     starts = np.cumsum([0, *(done.samples for done in filled)])
-    with h5py.File(files[0], "r") as stream:
-        relevance = _relevance(stream, files, starts)
-        plain = {
-            key: _lazy(stream, key, files, starts) for key in ("output", "target", "index", "ids")
-        }
-        largest_error = float(stream.attrs["largest_error"])
     return Results(
-        relevance=relevance,
-        **plain,
+        **_arrays(files, starts),
         unreadable=tuple(one for done in shards for one in done.unreadable),
         complete=complete,
         config=job["config"],
         fingerprint=job["fingerprint"],
         versions=job["versions"],
-        largest_error=largest_error,
+        largest_error=LARGEST_ERROR[job["storage"]],
     )
 
 
+def _arrays(files: tuple[Path, ...], starts: np.ndarray) -> dict[str, Any]:
+    """Return relevance and the plain arrays; empty ones if there is no file."""
+    if not files:
+        return {key: LazyArray((0,), np.dtype("float32"), (), starts, _nothing) for key in ARRAYS}
+    with h5py.File(files[0], "r") as stream:
+        found = {key: _lazy(stream, key, files, starts) for key in ARRAYS[1:]}
+        return {"relevance": _relevance(stream, files, starts), **found}
+
+
+def _nothing(stream: h5py.File, rows: Any) -> np.ndarray:
+    raise AssertionError("there is no row to read")
+
+
 def _is_complete(known: list[tuple[Path, dict]], there: set[int]) -> bool:
-    """Whether all parts say that they are done, and their shards are there."""
-    parts = [manifest["part"].split("-of-") for _, manifest in known]
-    count = int(parts[0][1])
-    numbers = {int(number) for number, _ in parts}
-    done = {one["shard"] for _, manifest in known for one in manifest["done"]}
-    finished = all(manifest["complete"] for _, manifest in known)
-    return finished and numbers == set(range(1, count + 1)) and done <= there
+    """Whether all shards are there.
+
+    Where nobody knew how many samples there are, the parts say that they have come to the end.
+    """
+    job = known[0][1]["job"]
+    if job["samples"] is not None:
+        return there == set(range(-(-job["samples"] // job["shard_size"])))
+    ended: dict[int, set[int]] = {}
+    done: set[int] = set()
+    for _, manifest in known:
+        number, count = map(int, manifest["part"].split("-of-"))
+        if manifest["complete"]:
+            ended.setdefault(count, set()).add(number)
+            done |= {one["shard"] for one in manifest["done"]}
+    all_parts = any(len(numbers) == count for count, numbers in ended.items())
+    return all_parts and done <= there
 
 
 def _relevance(stream: h5py.File, files: tuple[Path, ...], starts: np.ndarray) -> Any:
@@ -201,7 +221,7 @@ def _lazy(stream: h5py.File, key: str, files: tuple[Path, ...], starts: np.ndarr
     def read(stream: h5py.File, rows: Any) -> np.ndarray:
         dataset = _own(stream, key)
         text = h5py.check_string_dtype(dataset.dtype)
-        array = (dataset.asstr() if text else dataset)[rows]
+        array = (dataset.asstr(errors="surrogateescape") if text else dataset)[rows]
         return decode(array, _own(stream, scaled)[rows] if scaled else None)
 
     sample = read(stream, slice(0, 1))

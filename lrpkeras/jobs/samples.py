@@ -137,8 +137,11 @@ class ArraySamples:
 class FileSamples:
     """Photos in files, for a model with one image input."""
 
-    def __init__(self, paths: Sequence[str | os.PathLike], checked: Checked, how: Any) -> None:
+    def __init__(
+        self, paths: Sequence[str | os.PathLike], checked: Checked, how: Any, root: str = ""
+    ) -> None:
         self._paths, self._checked = [os.fspath(path) for path in paths], checked
+        self._root = root
         self._shape = image_shape(checked.intake)
         self._made = photos.preprocess(how)
 
@@ -167,7 +170,7 @@ class FileSamples:
 
     def _read(self, path: str) -> np.ndarray | str:
         try:
-            image = photos.read(path, self._shape[-1])
+            image = photos.read(os.path.join(self._root, path), self._shape[-1])
             return photos.as_input(image, self._shape, self._made)
         except InputError as error:
             return str(error)
@@ -196,16 +199,22 @@ class DatasetSamples:
     """A dataset, read from its beginning to its end; what is not asked for is left out."""
 
     def __init__(self, dataset: Any, checked: Checked) -> None:
-        self._checked = checked
-        self._batches = backend.batches(dataset, 1)
-        self._held: list[list[np.ndarray]] = []
-        self._position = 0
+        self._checked, self._dataset = checked, dataset
+        self._open()
 
     count = None
     digest = "dataset"
 
+    def _open(self) -> None:
+        """Begin at the beginning."""
+        self._batches = backend.batches(self._dataset, 1)
+        self._held: list[list[np.ndarray]] = []
+        self._position = 0
+
     def read(self, start: int, stop: int) -> Batch:
-        """Read on until `stop`; samples before `start` are left out."""
+        """Read on until `stop`, from the beginning if need be, and leave out what is too early."""
+        if start < self._position:
+            self._open()
         while self._position < start and self._more():
             left = min(start - self._position, len(self._held[0][0]))
             self._take(left)
@@ -225,8 +234,7 @@ class DatasetSamples:
             if element is None:
                 return False
             flat = self._checked.intake.flatten(element)
-            arrays = [keras.ops.convert_to_numpy(x) for x in flat]
-            self._held = [arrays] if len(arrays[0]) else []
+            self._held = [[keras.ops.convert_to_numpy(x) for x in flat]]
         return True
 
     def _take(self, count: int) -> list[np.ndarray]:
@@ -238,7 +246,7 @@ class DatasetSamples:
         return [array[:count] for array in arrays]
 
 
-def samples_of(data: Any, checked: Checked, how: Any = None) -> Samples:
+def samples_of(data: Any, checked: Checked, how: Any = None, root: str = "") -> Samples:
     """Return where samples come from.
 
     Parameters
@@ -247,6 +255,8 @@ def samples_of(data: Any, checked: Checked, how: Any = None) -> Samples:
         Arrays as a model takes them, a list of the paths of photos, or a dataset.
     how
         What makes a model's input of pixels: for photos alone.
+    root
+        The folder that relative paths start from; this process's own by default.
 
     Raises
     ------
@@ -254,7 +264,7 @@ def samples_of(data: Any, checked: Checked, how: Any = None) -> Samples:
         If it is none of these.
     """
     if _are_paths(data):
-        return FileSamples(list(data), checked, how)
+        return FileSamples(list(data), checked, how, root)
     if how is not None:
         raise InputError("preprocess is for photos in files: arrays and datasets come as they are.")
     if backend.is_dataset(data):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -76,13 +75,17 @@ class Rows:
 
 
 class ShardWriter:
-    """Writes one shard aside, and renames it when it is complete."""
+    """Makes one shard in memory; when it is complete, writes it aside and renames it.
+
+    HDF5 ends the process where the disk is full; plain writing raises an error.
+    """
 
     def __init__(self, folder: Path, number: int, job: Job, part: Part) -> None:
         self.number = number
         self._job, self._final = job, shard_file(folder, number)
         self._aside = folder / f".shard-{number:06d}.{part}.{os.getpid()}.part"
-        self._file = h5py.File(self._aside, "w")
+        self._aside.touch()
+        self._file = h5py.File(self._aside.name, "w", driver="core", backing_store=False)
         self._samples = 0
 
     def append(self, rows: Rows) -> None:
@@ -100,7 +103,9 @@ class ShardWriter:
         self._add("output", rows.output)
         self._add("target", rows.target)
         self._add("index", rows.index)
-        self._add("ids", np.array(rows.ids, dtype=object), h5py.string_dtype())
+        # Names of files need not be text.
+        ids = [name.encode("utf-8", "surrogateescape") for name in rows.ids]
+        self._add("ids", np.array(ids, dtype=object), h5py.string_dtype())
         self._samples += len(rows.index)
 
     def _add(self, key: str, array: np.ndarray, dtype: Any = None) -> h5py.Dataset:
@@ -147,17 +152,19 @@ class ShardWriter:
         }
         for name, value in attributes.items():
             self._file.attrs[name] = value
+        self._file.flush()
+        content = self._file.id.get_file_image()
         self._file.close()
-        with self._aside.open("rb+") as stream:
+        with self._aside.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
             os.fsync(stream.fileno())
         os.replace(self._aside, self._final)
         return Done(self.number, self._samples, tuple(unreadable))
 
     def abandon(self) -> None:
         """Leave nothing behind."""
-        # A full disk fails once more here; the file goes anyway.
-        with contextlib.suppress(Exception):
-            self._file.close()
+        self._file.close()
         self._aside.unlink(missing_ok=True)
 
 

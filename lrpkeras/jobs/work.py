@@ -214,6 +214,9 @@ def done_before(work: Work) -> dict[int, Done]:
         if shard is None or not work.part.takes(shard.done.shard):
             continue
         number = shard.done.shard
+        held = shard.done.samples + len(shard.done.unreadable)
+        if work.job.samples is None and held < work.job.shard_size:
+            continue  # the end of a dataset, which may have grown
         start = number * work.job.shard_size
         if shard.first:
             now = _first(work.samples.read(start, start + 1))
