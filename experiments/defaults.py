@@ -50,6 +50,7 @@ class Case(NamedTuple):
     x: np.ndarray
     region: int
     few: int
+    judge: lrpkeras.Analyzer  # of which only the decisions are used
     masks: np.ndarray | None = None
 
 
@@ -73,14 +74,18 @@ def _photos(given: argparse.Namespace) -> Case:
     images = data.photos(given.data, 12 if given.quick else 100).images
     x = (images / 127.5 - 1).astype("float32")
     few = 4 if given.quick else 20
-    return Case("MobileNet, photos", data.mobilenet(given.data), images / 255, x, 16, few)
+    model = data.mobilenet(given.data)
+    judge = lrpkeras.Analyzer(model, "epsilon")
+    return Case("MobileNet, photos", model, images / 255, x, 16, few, judge)
 
 
 def _shapes(given: argparse.Namespace) -> Case:
     """Shapes that the shipped network was not trained on."""
     images, _, masks = lrpkeras.datasets.shapes(20 if given.quick else 200, seed=given.seed + 7)
     few = 4 if given.quick else 40
-    return Case("shapes", lrpkeras.datasets.shapes_model(), images, images, 4, few, masks)
+    model = lrpkeras.datasets.shapes_model()
+    judge = lrpkeras.Analyzer(model, "epsilon")
+    return Case("shapes", model, images, images, 4, few, judge, masks)
 
 
 def analyzer(case: Case, candidate: Candidate) -> lrpkeras.Analyzer:
@@ -130,7 +135,7 @@ def _flipped(case: Case, relevance: np.ndarray, order: str) -> Flipping:
     return evaluate.pixel_flipping(
         relevance,
         case.x,
-        model=case.model,
+        model=case.judge,
         orders=order,
         region=case.region,
         fraction=0.5,
