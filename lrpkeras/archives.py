@@ -29,6 +29,8 @@ CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 LARGEST_CONFIG = 2**27
 MOST_OBJECTS = 1_000_000
+# Of opaque types and references h5py may read without end.
+PLAIN = (h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5py.h5t.TypeEnumID)
 UNINITIALIZED = "uninitialized_variables"  # where Keras notes variables without values
 
 
@@ -98,6 +100,7 @@ def _check_content(file: h5py.File, size: int) -> int:
     """Return how many bytes of arrays an HDF5 file holds itself."""
     held = 0
     for dataset in _datasets(file):
+        _check_type(dataset.id.get_type(), dataset.name)
         if dataset.external or dataset.is_virtual:
             raise ModelError(f"Its array {dataset.name!r} is stored in another file.")
         held += dataset.nbytes
@@ -107,6 +110,7 @@ def _check_content(file: h5py.File, size: int) -> int:
 
 def _datasets(file: h5py.File) -> Iterator[h5py.Dataset]:
     """Yield all arrays; links out of the file are refused."""
+    _check_attributes(file["/"])
     waiting, seen = [file["/"]], 0
     while waiting:
         group = waiting.pop()
@@ -117,10 +121,28 @@ def _datasets(file: h5py.File) -> Iterator[h5py.Dataset]:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise ModelError(f"{group.name}/{name} is a link: it may lead out of the file.")
             part = group[name]
+            _check_attributes(part)
             if isinstance(part, h5py.Dataset):
                 yield part
             elif isinstance(part, h5py.Group):
                 waiting.append(part)
+
+
+def _check_attributes(part: Any) -> None:
+    """Refuse attributes that are no numbers and no text, or very long."""
+    if not isinstance(part, h5py.Group | h5py.Dataset):
+        return
+    for number in range(h5py.h5a.get_num_attrs(part.id)):
+        attribute = h5py.h5a.open(part.id, index=number)
+        kind = attribute.get_type()
+        _check_type(kind, f"an attribute of {part.name}")
+        if attribute.get_space().get_simple_extent_npoints() * kind.get_size() > LARGEST_CONFIG:
+            raise ModelError(f"An attribute of {part.name!r} is longer than any of a model.")
+
+
+def _check_type(kind: Any, name: str) -> None:
+    if not isinstance(kind, PLAIN):
+        raise ModelError(f"The type of {name!r}, {type(kind).__name__}, is none of a model.")
 
 
 def _parsed(config: Any, file: Path) -> Any:

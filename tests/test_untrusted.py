@@ -235,6 +235,15 @@ def test_links_and_arrays_in_other_files_are_refused(good, tmp_path):
         refused(out, r"is a link|another file")
 
 
+def test_types_that_no_model_has_are_refused(good, tmp_path):
+    """A mutated description, of an opaque type, was read without end."""
+    out = tmp_path / "opaque.h5"
+    shutil.copy(good / "model.h5", out)
+    with h5py.File(out, "a") as stream:
+        stream.attrs["odd"] = np.void(b"123")
+    refused(out, "is none of a model")
+
+
 @pytest.mark.parametrize("ending", ["keras", "h5"])
 def test_files_of_another_kind_are_named(good, tmp_path, ending):
     for i, content in enumerate((b"", b"no model", (good / "image.png").read_bytes())):
