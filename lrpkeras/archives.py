@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import stat
 import zipfile
 from collections.abc import Callable, Iterator
@@ -50,10 +49,8 @@ def check_archive(file: Path) -> None:
             with h5py.File(io.BytesIO(archive.read(WEIGHTS)), "r") as weights:
                 held = _check_content(weights, archive.getinfo(WEIGHTS).file_size)
     except (zipfile.BadZipFile, KeyError, OSError, RuntimeError, NotImplementedError) as error:
-        raise ModelError(
-            f"{os.fspath(file)!r} is no whole .keras file: {type(error).__name__}: {error}."
-        ) from None
-    _check_needs(keras.saving.deserialize_keras_object, _parsed(config, file), held, file)
+        raise ModelError(f"it is no whole .keras file: {type(error).__name__}: {error}.") from None
+    _check_needs(keras.saving.deserialize_keras_object, _parsed(config), held)
 
 
 def check_hdf5(file: Path) -> None:
@@ -69,11 +66,9 @@ def check_hdf5(file: Path) -> None:
             held = _check_content(stream, file.stat().st_size)
             config = stream.attrs.get("model_config")
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise ModelError(
-            f"{os.fspath(file)!r} is no whole HDF5 file: {type(error).__name__}: {error}."
-        ) from None
+        raise ModelError(f"it is no whole HDF5 file: {type(error).__name__}: {error}.") from None
     if config is not None:
-        _check_needs(saving_utils.model_from_config, _parsed(config, file), held, file)
+        _check_needs(saving_utils.model_from_config, _parsed(config), held)
 
 
 def _check_entries(archive: zipfile.ZipFile, size: int) -> None:
@@ -82,17 +77,17 @@ def _check_entries(archive: zipfile.ZipFile, size: int) -> None:
         path = PurePosixPath(entry.filename.replace("\\", "/"))
         is_link = stat.S_ISLNK(entry.external_attr >> 16)
         if path.is_absolute() or ".." in path.parts or ":" in entry.filename or is_link:
-            raise ModelError(f"The archive's entry {entry.filename!r} leads out of it.")
+            raise ModelError(f"its entry {entry.filename!r} leads out of it.")
         whole += entry.file_size
         if entry.filename == CONFIG and entry.file_size > LARGEST_CONFIG:
-            raise ModelError(f"The model's description has {entry.file_size} bytes: no model has.")
+            raise ModelError(f"its description has {entry.file_size} bytes: no model's has.")
     _check_size(whole, size)
 
 
 def _check_size(content: int, size: int) -> None:
     if content > RATIO * size + SLACK:
         raise ModelError(
-            f"The file has {size} bytes and says that it holds {content}: that is a bomb, no model."
+            f"it has {size} bytes and says that it holds {content}: that is a bomb, no model."
         )
 
 
@@ -102,7 +97,7 @@ def _check_content(file: h5py.File, size: int) -> int:
     for dataset in _datasets(file):
         _check_type(dataset.id.get_type(), dataset.name)
         if dataset.external or dataset.is_virtual:
-            raise ModelError(f"Its array {dataset.name!r} is stored in another file.")
+            raise ModelError(f"its array {dataset.name!r} is stored in another file.")
         held += dataset.nbytes
         _check_size(held, size)
     return held
@@ -117,9 +112,9 @@ def _datasets(file: h5py.File) -> Iterator[h5py.Dataset]:
         for name in group:
             seen += 1
             if seen > MOST_OBJECTS:
-                raise ModelError(f"The file holds more than {MOST_OBJECTS} objects: no model does.")
+                raise ModelError(f"it holds more than {MOST_OBJECTS} objects: no model does.")
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise ModelError(f"{group.name}/{name} is a link: it may lead out of the file.")
+                raise ModelError(f"its {name!r} is a link, which may lead out of the file.")
             part = group[name]
             _check_attributes(part)
             if isinstance(part, h5py.Dataset):
@@ -137,25 +132,24 @@ def _check_attributes(part: Any) -> None:
         kind = attribute.get_type()
         _check_type(kind, f"an attribute of {part.name}")
         if attribute.get_space().get_simple_extent_npoints() * kind.get_size() > LARGEST_CONFIG:
-            raise ModelError(f"An attribute of {part.name!r} is longer than any of a model.")
+            raise ModelError(f"an attribute of {part.name!r} is longer than any of a model.")
 
 
 def _check_type(kind: Any, name: str) -> None:
     if not isinstance(kind, PLAIN):
-        raise ModelError(f"The type of {name!r}, {type(kind).__name__}, is none of a model.")
+        raise ModelError(f"the type of {name!r}, {type(kind).__name__}, is none of a model.")
 
 
-def _parsed(config: Any, file: Path) -> Any:
+def _parsed(config: Any) -> Any:
     try:
         return json.loads(config)
     except (ValueError, TypeError, RecursionError) as error:
         raise ModelError(
-            f"The description in {os.fspath(file)!r} cannot be read: {type(error).__name__}: "
-            f"{error}."
+            f"its description cannot be read: {type(error).__name__}: {error}."
         ) from None
 
 
-def _check_needs(build: Callable[[Any], Any], config: Any, held: int, file: Path) -> None:
+def _check_needs(build: Callable[[Any], Any], config: Any, held: int) -> None:
     """Refuse a description that asks for more weights than the file holds.
 
     The model is built without values, by which its variables have shapes alone.
@@ -170,9 +164,7 @@ def _check_needs(build: Callable[[Any], Any], config: Any, held: int, file: Path
     finally:
         global_state.set_global_attribute(UNINITIALIZED, before)
     if needs > 4 * held + SLACK:
-        raise ModelError(
-            f"{os.fspath(file)!r} describes a model of {needs} bytes of weights and holds {held}."
-        )
+        raise ModelError(f"it describes a model of {needs} bytes of weights and holds {held}.")
 
 
 def _nbytes(variable: Any) -> int:

@@ -46,7 +46,10 @@ def load_model(path: str | os.PathLike) -> Any:
             f"{', '.join(ENDINGS)}, nor the folder of a SavedModel."
         )
     check = check_archive if file.suffix.lower() == ".keras" else check_hdf5
-    check(file)
+    try:
+        check(file)
+    except ModelError as error:
+        raise ModelError(f"{os.fspath(path)!r} could not be loaded: {error}") from None
     try:
         # The scope as well: the argument yields to keras.config.enable_unsafe_deserialization().
         with SafeModeScope(True):
