@@ -28,7 +28,7 @@ CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 LARGEST_CONFIG = 2**27
 MOST_OBJECTS = 1_000_000
-# Of opaque types and references h5py may read without end.
+# The types of what Keras writes.
 PLAIN = (h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5py.h5t.TypeEnumID)
 UNINITIALIZED = "uninitialized_variables"  # where Keras notes variables without values
 

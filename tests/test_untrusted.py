@@ -134,7 +134,6 @@ def test_links_and_arrays_in_other_files_are_refused(good, tmp_path):
 
 
 def test_types_that_no_model_has_are_refused(good, tmp_path):
-    """A mutated description, of an opaque type, was read without end."""
     out = tmp_path / "opaque.h5"
     shutil.copy(good / "model.h5", out)
     with h5py.File(out, "a") as stream:
