@@ -97,22 +97,16 @@ class Explainer(Runner):
             function = self._traceable(mode, k, layers, several, ways)
         return backend.compile(
             function,
-            self._signature(mode, k, ways),
+            [*self._signature(mode, k), *self._masks(ways)],
             variables=self.program.prepared,
             jit_compile=jit_compile,
         )
 
-    def _signature(self, mode: str, k: int, ways: Ways | None) -> list[Any]:
-        dtype = self.intake.dtype
-        signature: list[Any] = [[backend.Spec(shape, dtype) for shape in self.intake.shapes]]
-        if mode == "index":
-            signature.append(backend.Spec((None, k), "int32"))
-        elif mode == "array":
-            signature.append(backend.Spec(self.output_shape, dtype))
-        if ways is not None:
-            sizes = ways.sizes(self.program.graph)
-            signature.append([backend.Spec((ways.count, size), dtype) for size in sizes])
-        return signature
+    def _masks(self, ways: Ways | None) -> list[Any]:
+        if ways is None:
+            return []
+        sizes = ways.sizes(self.program.graph)
+        return [[backend.Spec((ways.count, size), self.intake.dtype) for size in sizes]]
 
     def _forward(self, arrays: Prepared, inputs: list[Array]) -> Array:
         return self.program.forward(inputs, arrays).values[self.program.graph.outputs[-1]]

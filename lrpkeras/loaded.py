@@ -151,7 +151,7 @@ class Recorded(Runner):
         self._compiled = {
             (mode, several): backend.compile(
                 self._traceable(saved.signatures[name], argument, several),
-                self._signature(argument),
+                self._signature(mode, 1),
                 jit_compile=options.jit_compile,
             )
             for mode, (name, argument) in record["signatures"].items()
@@ -177,15 +177,6 @@ class Recorded(Runner):
     ) -> backend.Compiled:
         """Return the compiled function for one kind of target."""
         return self._compiled[mode, several]
-
-    def _signature(self, argument: str | None) -> list[Any]:
-        dtype = self.intake.dtype
-        signature: list[Any] = [[backend.Spec(shape, dtype) for shape in self.intake.shapes]]
-        if argument == "target":
-            signature.append(backend.Spec((None, 1), "int32"))
-        elif argument:
-            signature.append(backend.Spec(self._output_shape, dtype))
-        return signature
 
     def _traceable(
         self, signature: Callable, argument: str | None, several: bool

@@ -58,6 +58,16 @@ class Runner(ABC):
     ) -> backend.Compiled:
         """Return the compiled function for one kind of target and condition; "output" has none."""
 
+    def _signature(self, mode: str, k: int) -> list[Any]:
+        """Return what a compiled function takes: the inputs, and the values of a target."""
+        dtype = self.intake.dtype
+        signature: list[Any] = [[backend.Spec(shape, dtype) for shape in self.intake.shapes]]
+        if mode == "index":
+            signature.append(backend.Spec((None, k), "int32"))
+        elif mode == "array":
+            signature.append(backend.Spec(self.output_shape, dtype))
+        return signature
+
     def run(
         self,
         arrays: Sequence[Array],

@@ -125,7 +125,7 @@ SETTINGS = {
     "batch_norm": "identity",
     "bias": "ignore",
     "input_range": (-4.0, 4.0),
-    "output": "dense",
+    "output": "scores",
     "initial": "unit",
     "jit_compile": True,
     "verify": False,
@@ -136,9 +136,9 @@ def test_every_setting_is_kept(tmp_path):
     keras.utils.set_random_seed(2)
     inputs = keras.Input((6, 6, 2), dtype="float16")
     x = layers.BatchNormalization()(layers.Conv2D(3, 3)(inputs))
-    x = layers.Dense(4, name="dense")(layers.Flatten()(layers.ReLU()(x)))
+    x = layers.Dense(4, name="scores")(layers.Flatten()(layers.ReLU()(x)))
     model = keras.Model(inputs, [x, layers.Dense(2)(x)])
-    analyzer = lrpkeras.Analyzer(model, "gamma", rules={"dense": rules.Epsilon(0.1)}, **SETTINGS)
+    analyzer = lrpkeras.Analyzer(model, "gamma", rules={"scores": rules.Epsilon(0.1)}, **SETTINGS)
     assert set(SETTINGS) | {"preset", "rules", "precision"} == set(analyzer.get_config())
     analyzer.export(tmp_path / "model")
     loaded = lrpkeras.load(tmp_path / "model")

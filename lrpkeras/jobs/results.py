@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from lrpkeras.errors import InputError
-from lrpkeras.jobs.job import Unreadable, manifests
+from lrpkeras.jobs.job import Job, Unreadable, manifests
 from lrpkeras.jobs.shard import LARGEST_ERROR, decode, inspect, shard_file
 
 ARRAYS = ("relevance", "output", "target", "index", "ids")
@@ -188,9 +188,9 @@ def _is_complete(known: list[tuple[Path, dict]], there: set[int]) -> bool:
 
     Where nobody knew how many samples there are, the parts say that they have come to the end.
     """
-    job = known[0][1]["job"]
-    if job["samples"] is not None:
-        return there == set(range(-(-job["samples"] // job["shard_size"])))
+    shards = Job(**known[0][1]["job"]).shards
+    if shards is not None:
+        return there == set(range(shards))
     ended: dict[int, set[int]] = {}
     done: set[int] = set()
     for _, manifest in known:

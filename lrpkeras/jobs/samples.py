@@ -282,9 +282,6 @@ def _are_paths(data: Any) -> bool:
     )
 
 
-def ranges(count: int | None, size: int) -> Iterator[tuple[int, int]]:
+def ranges(count: int, size: int) -> Iterator[tuple[int, int]]:
     """Yield numbers of the first sample and of the one behind the last, of each part of a size."""
-    start = 0
-    while count is None or start < count:
-        yield start, start + size if count is None else min(start + size, count)
-        start += size
+    return ((start, min(start + size, count)) for start in range(0, count, size))
