@@ -353,22 +353,22 @@ class Facade(ABC, Generic[Runs]):
         ...     results, results.relevance[5:].shape
         (Results(8 samples), (3, 48, 48, 3))
         """
+        runner, about = self._explainer.anew(), self._about()
         return jobs.explain_dataset(
-            self._explainer.anew(),
-            self._about(),
-            self._input_range,
-            data,
-            out,
-            target=target,
-            preprocess=preprocess,
-            batch_size=batch_size,
-            shard_size=shard_size,
-            storage=storage,
-            shard=shard,
-            strict=strict,
-            engine=engine,
-            workers=workers,
-            gpus=gpus,
-            build=self._sent,
-            verbose=verbose,
+            jobs.Explains(runner, about, self._input_range, self._sent),
+            jobs.Request(
+                data,
+                out,
+                target=target,
+                preprocess=preprocess,
+                batch_size=batch_size,
+                shard_size=shard_size,
+                storage=storage,
+                shard=shard,
+                strict=strict,
+                engine=engine,
+                workers=workers,
+                gpus=gpus,
+                verbose=verbose,
+            ),
         )

@@ -13,7 +13,11 @@ from test_jobs import bits, run
 import lrpkeras
 from lrpkeras.errors import InputError, LrpError
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # Ray's node forks; where another test has imported JAX, that warns.
+    pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning"),
+]
 COUNT = 120
 
 

@@ -1,10 +1,15 @@
 """Models and images of strangers: refused by an LrpError, in bounded time and memory."""
 
 import json
+import os
+import random
 import shutil
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
+from pathlib import Path
 
 import h5py
 import keras
@@ -16,6 +21,9 @@ from PIL import Image
 import lrpkeras
 from lrpkeras import photos
 from lrpkeras.errors import InputError, ModelError
+
+SCRIPT = Path(__file__).with_name("untrusted_script.py")
+HARMLESS = "read"
 
 
 def small():
@@ -50,6 +58,100 @@ def good(tmp_path_factory):
         pixels.save(folder / f"image.{ending}")
     assert weights
     return folder
+
+
+def read_all(files):
+    """Read files in one other process; return what each came to, seconds and megabytes."""
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), *map(str, files)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("/")]
+    found = {line[0]: (line[1], float(line[2]), float(line[3])) for line in lines if len(line) == 4}
+    assert done.returncode == 0, (lines[-1], done.stderr[-2000:])
+    assert len(found) == len(files)
+    return found
+
+
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """Cut, flip, blank, repeat or insert a part."""
+    length = len(content)
+    at = rng.randrange(length)
+    some = min(length - at, rng.choice([1, 4, 16, 256, 4096]))
+    kind = rng.randrange(6)
+    if kind == 0:
+        return content[:at]
+    if kind == 1:
+        flipped = bytearray(content)
+        for i in range(at, at + some):
+            flipped[i] ^= 1 << rng.randrange(8)
+        return bytes(flipped)
+    if kind == 2:
+        return content[:at] + b"\x00" * some + content[at + some :]
+    if kind == 3:
+        return content[:at] + b"\xff" * some + content[at + some :]
+    if kind == 4:
+        return content[:at] + content[at : at + some] + content[at:]
+    return content[:at] + bytes(rng.randrange(256) for _ in range(some)) + content[at:]
+
+
+def mutated_archive(file: Path, out: Path, rng: random.Random) -> None:
+    """Change one entry of a zip file, and keep it a whole zip file."""
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(out, "w") as new:
+        chosen = rng.choice(archive.namelist())
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name == chosen:
+                content = changed_text(content, rng) if name.endswith("json") else content
+                content = mutated(content, rng) if content == archive.read(name) else content
+            new.writestr(name, content)
+
+
+def changed_text(content: bytes, rng: random.Random) -> bytes:
+    """Change a number, a name or a bracket of a JSON text."""
+    text = content.decode()
+    places = [i for i, c in enumerate(text) if c.isdigit() or c in '{}[]",:']
+    at = rng.choice(places)
+    new = rng.choice(["9" * 12, "-1", "0", "null", '"', "{", "[" * 2000, "1e999", ""])
+    return (text[:at] + new + text[at + 1 :]).encode()
+
+
+@pytest.mark.slow
+def test_two_hundred_malformed_files_are_refused_or_read(good, tmp_path):
+    rng, files = random.Random(0), []
+    for i in range(200):
+        kind = i % 4
+        if kind == 0:
+            out = tmp_path / f"{i}.keras"
+            if rng.random() < 0.6:
+                mutated_archive(good / "model.keras", out, rng)
+            else:
+                out.write_bytes(mutated((good / "model.keras").read_bytes(), rng))
+        elif kind == 1:
+            out = tmp_path / f"{i}.h5"
+            out.write_bytes(mutated((good / "model.h5").read_bytes(), rng))
+        elif kind == 2:
+            image = rng.choice(sorted(good.glob("image.*")))
+            out = tmp_path / f"{i}{image.suffix}"
+            out.write_bytes(mutated(image.read_bytes(), rng))
+        else:
+            out = tmp_path / f"{i}"
+            shutil.copytree(good / "saved", out)
+            inside = rng.choice([f for f in sorted(out.rglob("*")) if f.is_file()])
+            inside.write_bytes(mutated(inside.read_bytes(), rng))
+        files.append(out)
+    found = read_all(files)
+    outcomes = {name: outcome for name, (outcome, _, _) in found.items()}
+    wrong = {n: o for n, o in outcomes.items() if o not in ("LrpError", HARMLESS)}
+    assert not wrong
+    assert sum(outcome == "LrpError" for outcome in outcomes.values()) > 100
+    assert max(seconds for _, seconds, _ in found.values()) < 60
+    assert max(more for _, _, more in found.values()) < 1000
 
 
 # One by one

@@ -1,7 +1,16 @@
 """Whole data sets, explained into shards on disk that an interrupted job goes on from."""
 
-from lrpkeras.jobs.local import explain_dataset
+from lrpkeras.jobs.local import Explains, Request, explain_dataset
 from lrpkeras.jobs.results import LazyArray, Results, open_results
 from lrpkeras.jobs.samples import Checked, FileSamples
 
-__all__ = ["Checked", "FileSamples", "LazyArray", "Results", "explain_dataset", "open_results"]
+__all__ = [
+    "Checked",
+    "Explains",
+    "FileSamples",
+    "LazyArray",
+    "Request",
+    "Results",
+    "explain_dataset",
+    "open_results",
+]

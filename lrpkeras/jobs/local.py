@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -34,44 +35,74 @@ from lrpkeras.runner import Runner
 Explain: TypeAlias = Callable[[Work, Iterable[int], Any], Iterator[Done]]
 
 
-def explain_dataset(
-    runner: Runner,
-    about: Mapping[str, Any],
-    input_range: tuple[float, float] | None,
-    data: Any,
-    out: str | os.PathLike,
-    *,
-    target: Any,
-    preprocess: Any,
-    batch_size: int,
-    shard_size: int,
-    storage: str,
-    shard: str | tuple[int, int] | None,
-    strict: bool,
-    engine: str | None,
-    workers: int | None,
-    gpus: float,
-    build: Callable[[], Callable[[], Runner]],
-    verbose: str | int,
-) -> Results:
-    """Explain a data set into a folder; see `Analyzer.explain_dataset`.
+@dataclass(frozen=True)
+class Explains:
+    """What explains, and what is written down of it.
 
-    Parameters
+    Attributes
     ----------
     runner
         One that has explained nothing yet.
     about
         `fingerprint`, `config` and `versions`.
+    input_range
+        Outside of which inputs are refused.
     build
         Returns a function that makes such a runner in another process.
     """
-    if engine not in (None, "ray"):
-        raise InputError(f"engine is None or 'ray', not {engine!r}.")
-    folder, part = Path(out), part_of(shard)
-    batch_size, shard_size = batching.positive(batch_size), batching.positive(shard_size)
-    if storage not in STORAGES:
-        raise InputError(f"storage is {', '.join(map(repr, STORAGES))}, not {storage!r}.")
-    samples = samples_of(data, Checked(runner.intake, input_range), preprocess)
+
+    runner: Runner
+    about: Mapping[str, Any]
+    input_range: tuple[float, float] | None
+    build: Callable[[], Callable[[], Runner]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: the arguments of `Analyzer.explain_dataset`."""
+
+    data: Any
+    out: str | os.PathLike
+    target: Any
+    preprocess: Any
+    batch_size: int
+    shard_size: int
+    storage: str
+    shard: str | tuple[int, int] | None
+    strict: bool
+    engine: str | None
+    workers: int | None
+    gpus: float
+    verbose: str | int
+
+
+def explain_dataset(explains: Explains, request: Request) -> Results:
+    """Explain a data set into a folder; see `Analyzer.explain_dataset`."""
+    if request.engine not in (None, "ray"):
+        raise InputError(f"engine is None or 'ray', not {request.engine!r}.")
+    work = _work(explains, request)
+    explain: Explain = explain_shards
+    if request.engine == "ray":
+        on_ray.check(work)
+        explain = partial(_on_ray, _order(explains, request, work), request.workers, request.gpus)
+    try:
+        run(work, explain, request.verbose)
+    except OSError as error:
+        raise refuse(error, work.folder) from error
+    whole = work.part.count == 1
+    results = open_results(work.folder, partial=not whole)
+    if whole and not len(results) and not results.unreadable:
+        raise InputError("The dataset is empty: there is no sample to explain.")
+    return results
+
+
+def _work(explains: Explains, request: Request) -> Work:
+    """Return what is to be done here, having checked every argument."""
+    runner, target, preprocess = explains.runner, request.target, request.preprocess
+    if request.storage not in STORAGES:
+        known = ", ".join(map(repr, STORAGES))
+        raise InputError(f"storage is {known}, not {request.storage!r}.")
+    samples = samples_of(request.data, Checked(runner.intake, explains.input_range), preprocess)
     if samples.count == 0:
         raise InputError("There is no sample to explain.")
     parsed = targets.parse(target, samples.count, runner.output_shape)
@@ -80,29 +111,30 @@ def explain_dataset(
     job = Job(
         samples=samples.count,
         ids=samples.digest,
-        shard_size=shard_size,
-        batch_size=batch_size,
-        storage=storage,
+        shard_size=batching.positive(request.shard_size),
+        batch_size=batching.positive(request.batch_size),
+        storage=request.storage,
         target=described(target, preprocess),
-        **about,
+        **explains.about,
     )
-    work = Work(runner, samples, parsed, job, part, folder, strict)
-    explain: Explain = explain_shards
-    if engine == "ray":
-        on_ray.check(work)
-        place = folder.absolute()
-        order = on_ray.Order(
-            build(), data, preprocess, target, input_range, job, part, place, strict, os.getcwd()
-        )
-        explain = partial(_on_ray, order, workers, gpus)
-    try:
-        run(work, explain, verbose)
-    except OSError as error:
-        raise refuse(error, folder) from error
-    results = open_results(folder, partial=part.count > 1)
-    if part.count == 1 and not len(results) and not results.unreadable:
-        raise InputError("The dataset is empty: there is no sample to explain.")
-    return results
+    part = part_of(request.shard)
+    return Work(runner, samples, parsed, job, part, Path(request.out), request.strict)
+
+
+def _order(explains: Explains, request: Request, work: Work) -> on_ray.Order:
+    """Return what an actor needs to do the work elsewhere."""
+    return on_ray.Order(
+        build=explains.build(),
+        data=request.data,
+        preprocess=request.preprocess,
+        target=request.target,
+        input_range=explains.input_range,
+        job=work.job,
+        part=work.part,
+        folder=work.folder.absolute(),
+        strict=work.strict,
+        root=os.getcwd(),
+    )
 
 
 def run(work: Work, explain: Explain, verbose: str | int) -> None:
