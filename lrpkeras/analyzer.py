@@ -16,6 +16,7 @@ import keras
 from lrpkeras import backend, conditions, layer_names, ledger, presets, summary, targets
 from lrpkeras.canonize import canonize, select_output
 from lrpkeras.conditions import Conditions
+from lrpkeras.decision import Decision
 from lrpkeras.errors import InputError, ModelError, RuleError
 from lrpkeras.explainer import Explainer
 from lrpkeras.facade import Facade
@@ -193,6 +194,11 @@ class Analyzer(Facade[Explainer]):
         """The rule that each node got, by node name."""
         return dict(self._program.rules)
 
+    @property
+    def decision(self) -> Decision:
+        """How the model decides, as measures need to know it."""
+        return Decision.of(self.graph)
+
     def _places(self, layers: str | Sequence[str] | None) -> dict[str, str]:
         return layer_names.look_up(self.graph, layers)
 
@@ -300,7 +306,11 @@ class Analyzer(Facade[Explainer]):
             raise ModelError(f"Only TensorFlow writes SavedModels: {refusal.helps}.") from None
         from lrpkeras import export
 
-        about = {**self._about(), "summary": self.summary(print_fn=lambda text: None)}
+        about = {
+            **self._about(),
+            "decision": dataclasses.asdict(self.decision),
+            "summary": self.summary(print_fn=lambda text: None),
+        }
         loaded = getattr(self._source, "keep", None)
         export.write(path, self._explainer, self.options.input_range, about, loaded)
 

@@ -14,6 +14,7 @@ import keras
 
 from lrpkeras import backend, batching, jobs, targets
 from lrpkeras.conditions import Conditions
+from lrpkeras.decision import Decision
 from lrpkeras.errors import InputError, TargetError
 from lrpkeras.explanation import Explanation
 from lrpkeras.runner import Runner, check_finite
@@ -58,6 +59,11 @@ class Facade(ABC, Generic[Runs]):
     @abstractmethod
     def fingerprint(self) -> str:
         """16 hexadecimal digits that name the model: its graph and its weights."""
+
+    @property
+    @abstractmethod
+    def decision(self) -> Decision:
+        """How the model decides, as measures need to know it."""
 
     @abstractmethod
     def get_config(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from keras import ops
 
 from lrpkeras import backend
 from lrpkeras.conditions import Conditions, Ways
+from lrpkeras.decision import Decision
 from lrpkeras.errors import LrpError, ModelError
 from lrpkeras.facade import Facade
 from lrpkeras.graph.draft import Refusal
@@ -78,6 +79,7 @@ class LoadedAnalyzer(Facade["Recorded"]):
             self.options = Options(**settings)
             self.versions = dict(record["versions"])
             self._fingerprint = str(record["fingerprint"])
+            self._decision = Decision(**record["decision"])
             self._summary = str(record["summary"])
             explainer = Recorded(saved, record, self.options)
         except (KeyError, TypeError, ValueError) as error:
@@ -96,6 +98,11 @@ class LoadedAnalyzer(Facade["Recorded"]):
     def fingerprint(self) -> str:
         """16 hexadecimal digits that name the model that was explained: its graph and weights."""
         return self._fingerprint
+
+    @property
+    def decision(self) -> Decision:
+        """How the model decides that was explained, as measures need to know it."""
+        return self._decision
 
     def _places(self, layers: str | Sequence[str] | None) -> dict[str, str]:
         if layers is not None:

@@ -179,11 +179,20 @@ def test_an_exported_analyzer_explains_like_the_model(data, folder, tmp_path):
     done = run("explain", tmp_path / "exported", *words, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     image = np.rint(data.images[:1] * 255).astype("uint8").astype("float32") / 255
-    expected = lrpkeras.Analyzer(lrpkeras.datasets.shapes_model(), "epsilon")(image)
+    analyzer = lrpkeras.Analyzer(lrpkeras.datasets.shapes_model(), "epsilon")
+    expected = analyzer(image)
     close(np.load(tmp_path / "out" / "0.npy"), np.asarray(expected)[0])
     again = run("explain", tmp_path / "exported", *words, "--out", tmp_path, "--preset", "gamma")
     assert again.returncode == 1
     assert "leave out --preset" in again.stderr
+    measures = ["--preprocess", "unit", "--measures", "conservation"]
+    done = run("evaluate", tmp_path / "exported", folder / "0.png", *measures)
+    assert done.returncode == 0, done.stderr
+    kept = np.asarray(expected).sum() / analyzer.logits(image).numpy().max()
+    assert f"{kept:.4f}" in done.stdout
+    done = run("check", tmp_path / "exported", folder / "0.png", "--preprocess", "unit")
+    assert done.returncode == 1
+    assert "needs the model" in done.stderr
 
 
 # In this process: what does not need one of its own

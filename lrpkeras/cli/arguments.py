@@ -108,7 +108,9 @@ def built(options: argparse.Namespace) -> lrpkeras.Analyzer:
     """
     found = analyzer(options)
     if not isinstance(found, lrpkeras.Analyzer):
-        raise LrpError("This needs the model itself: an exported analyzer has only what explains.")
+        raise LrpError(
+            "This compares with the model, which an exported analyzer has not: name that."
+        )
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import lrpkeras
 from lrpkeras import evaluate, photos
 from lrpkeras.cli import arguments
-from lrpkeras.cli.arguments import Commands, command
+from lrpkeras.cli.arguments import AnyAnalyzer, Commands, command
 from lrpkeras.errors import InputError
 from lrpkeras.evaluate import Curve, Flipping, Measure
 
@@ -59,7 +59,7 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, print a table, write JSON and plots."""
     wanted = _wanted(options)
-    analyzer = arguments.built(options)
+    analyzer = arguments.analyzer(options)
     files = arguments.image_files(options.images, options.out)
     batch = analyzer.photos(files, arguments.preprocess(options.preprocess)).read(0, len(files))
     for position, why in batch.unreadable.items():
@@ -97,7 +97,7 @@ def _wanted(options: argparse.Namespace) -> list[str]:
 
 def measured(
     name: str,
-    analyzer: lrpkeras.Analyzer,
+    analyzer: AnyAnalyzer,
     x: np.ndarray,
     masks: np.ndarray | None,
     options: argparse.Namespace,
@@ -136,7 +136,7 @@ def table(found: Mapping[str, Measure]) -> str:
 
 
 def _told(
-    found: Mapping[str, Measure], ids: Sequence[str], analyzer: lrpkeras.Analyzer
+    found: Mapping[str, Measure], ids: Sequence[str], analyzer: AnyAnalyzer
 ) -> dict[str, Any]:
     measures = {}
     for name, one in found.items():
@@ -162,8 +162,12 @@ def read_masks(folder: Path, ids: Sequence[str], size: tuple[int, int]) -> np.nd
     Raises
     ------
     InputError
-        If one is missing or shows no object.
+        If one is missing, shows no object, or may be meant for two photos.
     """
+    stems = Counter(Path(name).stem for name in ids)
+    twice = [stem for stem, count in stems.items() if count > 1]
+    if twice:
+        raise InputError(f"--masks: several photos are named {twice[0]!r}: whose is the mask?")
     masks = []
     for name in ids:
         found = [folder / f"{Path(name).stem}{ending}" for ending in photos.ENDINGS]

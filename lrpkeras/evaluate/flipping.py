@@ -11,13 +11,13 @@ import numpy as np
 from keras import ops
 
 from lrpkeras import backend
-from lrpkeras.analyzer import Analyzer
 from lrpkeras.errors import InputError
 from lrpkeras.evaluate import ranking, subject
 from lrpkeras.evaluate.chart import chart
 from lrpkeras.evaluate.replacement import Filling, Replacement
 from lrpkeras.evaluate.result import Curve, Measure
 from lrpkeras.evaluate.subject import Batch, Score
+from lrpkeras.facade import Facade
 from lrpkeras.plot import Drawn
 
 ORDERS = ("most", "least", "random")
@@ -176,7 +176,7 @@ def flipped(x: np.ndarray, places: np.ndarray, filled: np.ndarray, count: int) -
 
 
 def _scores(
-    judge: Analyzer,
+    judge: Facade,
     batch: Batch,
     places: np.ndarray,
     filled: np.ndarray,

@@ -8,12 +8,12 @@ from typing import Any, Literal
 import numpy as np
 
 from lrpkeras import backend
-from lrpkeras.analyzer import Analyzer
 from lrpkeras.errors import InputError
 from lrpkeras.evaluate import ranking, subject
 from lrpkeras.evaluate.flipping import flipped
 from lrpkeras.evaluate.replacement import Filling, Replacement
 from lrpkeras.evaluate.result import Curve
+from lrpkeras.facade import Facade
 
 # Nyiri & Gibaru, section 3.
 PERCENTAGES = (1, 5, 10, 15, 20, 25, 40, 50, 60, 75, 80, 85, 90, 95, 99)
@@ -126,24 +126,23 @@ def _of_units(relevance: np.ndarray, x: np.ndarray, unit: str) -> np.ndarray:
     return relevance
 
 
-def _other(model: Any, x: np.ndarray) -> Analyzer:
+def _other(model: Any, x: np.ndarray) -> Facade:
     other = subject.judging(model)
     # Refuses samples that it does not take, and outputs that do not decide, before any work.
     subject.decisions(subject.logits(other, x[:1]))
     return other
 
 
-def _check_decides(judge: Analyzer) -> None:
+def _check_decides(judge: Facade) -> None:
     """Refuse a single output without sign, which would decide alike over anything."""
-    output = judge.graph[judge.graph.outputs[0]]
-    if judge.output_shape[-1] == 1 and output.facts.non_negative:
+    if judge.output_shape[-1] == 1 and judge.decision.signless:
         raise InputError(
-            f"The model's one output, {output.name!r}, is never negative: its sign decides "
-            "nothing. Retention takes models that end in a logit, a sigmoid, or several outputs."
+            "The model's one output is never negative: its sign decides nothing. Retention takes "
+            "models that end in a logit, a sigmoid, or several outputs."
         )
 
 
-def _labels(labels: Any, judge: Analyzer, x: np.ndarray, batch_size: int) -> np.ndarray:
+def _labels(labels: Any, judge: Facade, x: np.ndarray, batch_size: int) -> np.ndarray:
     if labels is None:
         return subject.decisions(subject.logits(judge, x, batch_size))
     try:

@@ -8,15 +8,14 @@ from typing import Any, Literal, TypeAlias
 
 import keras
 import numpy as np
-from keras import ops
 
 from lrpkeras import backend, batching, targets
 from lrpkeras.analyzer import Analyzer
 from lrpkeras.errors import InputError, TargetError
-from lrpkeras.evaluate import layout
+from lrpkeras.facade import Facade
 
-# An Analyzer; a function of a batch and its classes; or relevance that is there already.
-Explainer: TypeAlias = Analyzer | Callable[[np.ndarray, np.ndarray], Any] | np.ndarray
+# An analyzer, built or loaded; a function of a batch and its classes; or relevance itself.
+Explainer: TypeAlias = Facade | Callable[[np.ndarray, np.ndarray], Any] | np.ndarray
 Score = Literal["logit", "probability"]
 
 
@@ -58,9 +57,9 @@ class Subject:
     explainer: Explainer
     x: np.ndarray
     target: np.ndarray
-    judge: Analyzer | None
+    judge: Facade | None
 
-    def scorer(self) -> Analyzer:
+    def scorer(self) -> Facade:
         """Return the analyzer of the model whose scores of the classes are followed.
 
         Raises
@@ -142,9 +141,9 @@ def subject(
             "of the function or array."
         )
     # What an analyzer explains is what its own model sees.
-    asked = explainer if isinstance(explainer, Analyzer) else judge
+    asked = explainer if isinstance(explainer, Facade) else judge
     if pixels and asked is not None:
-        layout.check_channels_last(asked.graph)
+        _check_channels_last(asked)
     classes = _classes(target, samples, asked, batch_size)
     if not callable(explainer):
         explainer = _array(explainer, samples)
@@ -153,14 +152,14 @@ def subject(
 
 def explained(explainer: Any, x: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the relevance of a batch from an analyzer or a function, as an array that fits."""
-    if not isinstance(explainer, Analyzer):
+    if not isinstance(explainer, Facade):
         # Functions may write into what they get, as `preprocess_input` of Keras does.
         x, target = x.copy(), target.copy()
     given = explainer(x, target)
     return _array(backend.to_numpy(given) if backend.is_tensor(given) else given, x)
 
 
-def logits(judge: Analyzer, x: np.ndarray, batch_size: int = 32) -> np.ndarray:
+def logits(judge: Facade, x: np.ndarray, batch_size: int = 32) -> np.ndarray:
     """Return the logits of samples, `(samples, classes)`."""
     size = batching.positive(batch_size)
     parts = [
@@ -183,29 +182,26 @@ def check_score(score: Any) -> None:
         raise InputError(f"score is 'logit' or 'probability', not {score!r}.")
 
 
-def scores(judge: Analyzer, values: np.ndarray, target: np.ndarray, score: Score) -> np.ndarray:
+def scores(judge: Facade, values: np.ndarray, target: np.ndarray, score: Score) -> np.ndarray:
     """Return the score of each sample's class, `(samples,)`, from logits.
 
     A probability is what the model's own softmax or sigmoid makes of the logits; where it ends
     without, a softmax, or for a single logit a sigmoid.
     """
     if score == "probability":
-        heads = {function.name: function.apply for function in judge.graph.heads.values()}
-        usual = ops.sigmoid if values.shape[1] == 1 else ops.softmax
-        head = next(iter(heads.values()), usual)
-        values = backend.to_numpy(head(backend.constant(values)))
+        values = backend.to_numpy(judge.decision.probabilities(backend.constant(values)))
     return np.take_along_axis(values, target[:, None], axis=1)[:, 0]
 
 
-def _judge(explainer: Any, model: Any) -> Analyzer | None:
+def _judge(explainer: Any, model: Any) -> Facade | None:
     if model is not None:
         return judging(model)
-    return explainer if isinstance(explainer, Analyzer) else None
+    return explainer if isinstance(explainer, Facade) else None
 
 
-def judging(model: Any) -> Analyzer:
+def judging(model: Any) -> Facade:
     """Return an analyzer of a model that decides; one that is there already serves as it is."""
-    return model if isinstance(model, Analyzer) else Analyzer(model, "epsilon")
+    return model if isinstance(model, Facade) else Analyzer(model, "epsilon")
 
 
 def _samples(x: Any) -> np.ndarray:
@@ -226,9 +222,7 @@ def _samples(x: Any) -> np.ndarray:
     return array if array.dtype.kind == "f" else array.astype("float32")
 
 
-def _classes(
-    target: Any, samples: np.ndarray, judge: Analyzer | None, batch_size: int
-) -> np.ndarray:
+def _classes(target: Any, samples: np.ndarray, judge: Facade | None, batch_size: int) -> np.ndarray:
     if target is None and judge is not None:
         values = logits(judge, samples, batch_size)
         _check_classes(values.shape)
@@ -246,6 +240,19 @@ def _check_classes(shape: tuple[int | None, ...]) -> None:
         raise TargetError(
             f"Measures follow the class of a sample; this output, {shape}, has other axes than "
             "samples and classes. Explain another one: Analyzer(..., output=)."
+        )
+
+
+def _check_channels_last(judge: Facade) -> None:
+    """Refuse a model whose inputs have their channels at axis 1.
+
+    Summed over its last axis, such an image would give a pixel for each channel and row.
+    """
+    if judge.decision.channels_first:
+        raise InputError(
+            "The model takes its channels at axis 1, and pixels have theirs last here: measure "
+            "keras.Sequential([keras.Input((height, width, channels)), "
+            "keras.layers.Permute((3, 1, 2)), model])."
         )
 
 
