@@ -22,7 +22,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info)
 # Run each candidate, do not only look for it: a version manager's shim exists for absent versions.
 PYTHON  ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
-PYTEST  := $(BIN)/python -m pytest -n $(WORKERS)
+PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL := 2

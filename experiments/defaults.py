@@ -4,7 +4,9 @@ Presets times modes of batch normalization, and five methods with folding alone,
 networks: MobileNet 0.25 on photos of ImageNet, and the shipped network on generated shapes, whose
 masks say where the object is. Both have batch normalization behind convolutions, where the mode
 "threshold" is "fold". The last layer gets epsilon in all presets that give it to dense layers, also
-where it is a 1 x 1 convolution, as in MobileNet.
+where it is a 1 x 1 convolution, as in MobileNet. There, folded biases absorb nearly all relevance
+under z+: 1e-7 to 1e-6 of the logit arrives with epsilon_plus_flat, which measures of the order of
+pixels do not see; with `bias="distribute"` it is 0.72 to 0.77 (50 photos).
 
 Criterion, set before anything was measured: on each measure a candidate is better or worse than
 the default if the 95 % interval of the paired difference leaves out 0. A default is confirmed

@@ -10,7 +10,8 @@ the thesis is silent: ReLUs, valid padding (its max pool has 12 x 12 positions),
 asked for class 2, of logit -16.31, and for class 5, of logit 3.09. Here every image is asked for a
 class by chance among those with negative logits, and for the class that wins. Black squares of
 4 x 4 pixels are flipped. MobileNet 0.25 and photos of ImageNet stand in for VGG16 and Places365
-(section 5): see `gonzalez2020_photos`.
+(section 5): see `gonzalez2020_photos`. MobileNet ends in a 1 x 1 convolution, which gets the rule
+of convolutions; under z+ folded biases absorb all but some 1e-7 of the logit.
 """
 
 from __future__ import annotations

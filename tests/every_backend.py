@@ -126,14 +126,11 @@ def normalized() -> tuple:
 SMALL = (residual, mobile, grouped, u_net, series, volume, two_inputs, words, normalized)
 # One of each family of rules. All presets are for the first two networks.
 FEW = (
-    "zero",
     "epsilon_plus_flat",
     "epsilon_alpha2_beta1_flat",
     "epsilon_gamma_box",
     "w_square",
     "relative",
-    "deep_taylor",
-    "guided_backprop",
     "excitation_backprop",
 )
 ONE = ("epsilon_plus_flat", "epsilon_alpha2_beta1_flat")
@@ -143,7 +140,6 @@ ARCHITECTURES = {
     "VGG16": "epsilon_gamma_box",
     "ResNet50": "epsilon_plus_flat",
     "MobileNetV2": "epsilon_alpha2_beta1_flat",
-    "DenseNet121": "epsilon_plus_flat",
     "EfficientNetB0": "epsilon_gamma_box",
 }
 SIZE = 48
