@@ -26,6 +26,7 @@ import numpy as np
 import lrpkeras
 from experiments import data, options
 from experiments.outcome import Outcome, above, shown
+from experiments.squares import flipped
 from lrpkeras import evaluate, rules
 from lrpkeras.evaluate import Flipping, Measure
 
@@ -133,20 +134,7 @@ def _measures(
 
 
 def _flipped(case: Case, relevance: np.ndarray, order: str) -> Flipping:
-    """Blur squares, in the order of relevance or by chance."""
-    return evaluate.pixel_flipping(
-        relevance,
-        case.x,
-        model=case.judge,
-        orders=order,
-        region=case.region,
-        fraction=0.5,
-        steps=10,
-        replacement="blur",
-        score="probability",
-        batch_size=50,
-        verbose=0,
-    )
+    return flipped(relevance, case.x, case.judge, order, region=case.region, fraction=0.5)
 
 
 def _negative(measure: Measure) -> Measure:

@@ -40,6 +40,7 @@ from experiments.hui2019_cases import (
 )
 from experiments.hui2019_rules import MODES, PRESETS, analyzer, verdict
 from experiments.outcome import Outcome, above, shown
+from experiments.squares import flipped
 from experiments.trained import Trained
 from lrpkeras import evaluate
 from lrpkeras.evaluate import Flipping, Measure
@@ -105,11 +106,11 @@ def compare(given: argparse.Namespace, outcome: Outcome, case: Case) -> Compared
     """Measure all rules on one network, and tell it in a table and a picture of each kind."""
     compared, curves = Compared(), {}
     judge = lrpkeras.Analyzer(case.model, "epsilon")  # of which only the decisions are used
-    random = _flipped(case, judge, np.zeros(case.x.shape, "float32"), "random")
+    random = flipped(np.zeros(case.x.shape, "float32"), case.x, judge, "random", region=case.region)
     for key in ((preset, mode) for preset in PRESETS for mode in MODES):
         explaining = analyzer(case.model, *key)
         relevance = explaining.explain(case.x, batch_size=16, verbose=0).relevance
-        most = _flipped(case, judge, relevance, "most")
+        most = flipped(relevance, case.x, judge, "most", region=case.region)
         flipping = Flipping({**most.curves, **random.curves})
         compared.gaps[key], compared.areas[key] = flipping.gap, flipping.area
         compared.kept[key] = evaluate.conservation(relevance, case.x, model=explaining, verbose=0)
@@ -123,22 +124,6 @@ def compare(given: argparse.Namespace, outcome: Outcome, case: Case) -> Compared
     _draw(given, outcome, case, compared.maps)
     _draw_curves(given, outcome, case, {**curves, ("", "random order"): random.curves["random"]})
     return compared
-
-
-def _flipped(case: Case, judge: lrpkeras.Analyzer, relevance: np.ndarray, order: str) -> Flipping:
-    """Flip squares; the random order is the same whatever the relevance."""
-    return evaluate.pixel_flipping(
-        relevance,
-        case.x,
-        model=judge,
-        orders=order,
-        region=case.region,
-        steps=10,
-        replacement="blur",
-        score="probability",
-        batch_size=50,
-        verbose=0,
-    )
 
 
 def _table(outcome: Outcome, name: str, compared: Compared) -> None:

@@ -16,7 +16,9 @@ from PIL import Image
 import lrpkeras
 from lrpkeras import cli
 from lrpkeras.cli import arguments
+from lrpkeras.cli.evaluate import read_masks
 from lrpkeras.cli.explain import _places, at_size
+from lrpkeras.errors import InputError
 
 MODEL = str(files("lrpkeras") / "data" / "shapes.keras")
 SIZES = [(48, 48), (96, 60), (30, 77), (48, 48), (48, 48)]
@@ -245,6 +247,11 @@ def test_an_error_is_one_line_that_says_why(capsys, folder, tmp_path, words, mes
 def test_debug_shows_where_an_error_comes_from(folder):
     with pytest.raises(lrpkeras.LrpError):
         cli.main(["explain", "absent.keras", str(folder), "--out", "x", "--debug"])
+
+
+def test_a_mask_that_two_photos_may_mean_is_refused(tmp_path):
+    with pytest.raises(InputError, match="several photos are named 'cat'"):
+        read_masks(tmp_path, ["home/cat.png", "work/cat.jpg"], (4, 4))
 
 
 @pytest.mark.parametrize("name", ["presets", "summary", "check", "explain", "evaluate", "export"])
