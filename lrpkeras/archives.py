@@ -25,9 +25,11 @@ from lrpkeras.errors import ModelError
 
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
-LARGEST_CONFIG = 2**27
-# What reading a damaged file raises.
-UNREADABLE = (KeyError, OSError, RuntimeError, NotImplementedError, ValueError, TypeError)
+# Of a description: bytes, lists and objects, instances of classes (of EfficientNetV2L: a million,
+# 18,939 and 4,774). For so many instances Keras takes a minute.
+LARGEST_CONFIG, MOST_PARTS, MOST_INSTANCES = 2**26, 500_000, 15_000
+# What h5py and zipfile raise on a damaged file.
+UNREADABLE = (KeyError, OSError, RuntimeError, NotImplementedError, ValueError)
 UNINITIALIZED = "uninitialized_variables"  # where Keras notes variables without values
 
 
@@ -43,7 +45,7 @@ def check_archive(file: Path) -> None:
         with zipfile.ZipFile(file) as archive:
             _check_entries(archive, file.stat().st_size)
             config = archive.read(CONFIG)
-        held = contents.nbytes(file, WEIGHTS)
+        held = contents.held_bytes(file, WEIGHTS)
     except contents.UnsoundError as error:
         raise ModelError(str(error)) from None
     except (zipfile.BadZipFile, zlib.error, *UNREADABLE) as error:
@@ -60,7 +62,7 @@ def check_hdf5(file: Path) -> None:
         Saying what is wrong.
     """
     try:
-        held = contents.nbytes(file)
+        held = contents.held_bytes(file)
         with h5py.File(file, "r") as stream:
             config = stream.attrs.get("model_config")
     except contents.UnsoundError as error:
@@ -85,6 +87,13 @@ def _check_entries(archive: zipfile.ZipFile, size: int) -> None:
 
 
 def _parsed(config: Any) -> Any:
+    text = config if isinstance(config, bytes) else str(config).encode()
+    parts, instances = text.count(b"[") + text.count(b"{"), text.count(b'"class_name"')
+    if len(text) > LARGEST_CONFIG or parts > MOST_PARTS or instances > MOST_INSTANCES:
+        raise ModelError(
+            f"its description is larger than any model's: {len(text)} bytes, {parts} lists and "
+            f"objects, {instances} of them with a class."
+        )
     try:
         return json.loads(config)
     except (ValueError, TypeError, RecursionError) as error:
@@ -102,7 +111,7 @@ def _check_needs(build: Callable[[Any], Any], config: Any, held: int) -> None:
     try:
         with keras.StatelessScope(initialize_variables=False), SafeModeScope(True):
             model = build(config)
-        needs = sum(_nbytes(variable) for variable in model.variables)
+        needs = sum(_needed_bytes(variable) for variable in model.variables)
     except Exception:
         return  # Keras itself will say what is wrong, or builds what cannot be built so
     finally:
@@ -111,7 +120,7 @@ def _check_needs(build: Callable[[Any], Any], config: Any, held: int) -> None:
         raise ModelError(f"it describes a model of {needs} bytes of weights and holds {held}.")
 
 
-def _nbytes(variable: Any) -> int:
+def _needed_bytes(variable: Any) -> int:
     size = 1
     for n in variable.shape:
         size *= int(n)

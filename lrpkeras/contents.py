@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -29,14 +30,18 @@ PLAIN = (h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5
 # For the child: seconds of processor time, and of the clock, for a file and for each byte more.
 SECONDS, PER_BYTE, PATIENCE = 10, 1e-7, 10
 MEMORY = 2**32
+# What the child writes before it reads, and before what it found.
+BEGUN, SAYS = b"lrpkeras: reading\n", b"lrpkeras: found\n"
 
 
 class UnsoundError(ValueError):
     """A file that is not to be read; the message continues "could not be loaded: "."""
 
 
-def nbytes(file: Path, entry: str | None = None) -> int:
+def held_bytes(file: Path, entry: str | None = None) -> int:
     """Return how many bytes of arrays an HDF5 file holds, having read all of them in a child.
+
+    Where no child can be started, they are read here, without limits.
 
     Parameters
     ----------
@@ -50,35 +55,52 @@ def nbytes(file: Path, entry: str | None = None) -> int:
     UnsoundError
         If it is damaged, holds more than its size allows, or leads to other files.
     """
-    if not sys.executable or getattr(sys, "frozen", False):
-        return examine(file, entry)  # no Python here that could be started
     size = _size(file, entry)
-    seconds = SECONDS + int(PER_BYTE * size)
-    command = [sys.executable, "-P", __file__, str(seconds), str(MEMORY + 2 * size), str(file)]
-    paths = os.pathsep.join(path for path in sys.path if path)
+    limits = SECONDS + int(PER_BYTE * size), MEMORY + 2 * size
+    told = _told_by_child(limits, [os.fspath(file), *([entry] if entry else [])])
+    if told is None:
+        return examine(file, entry)
+    if "wrong" in told:
+        raise UnsoundError(told["wrong"])
+    return int(told["held"])
+
+
+def _told_by_child(limits: tuple[int, int], words: list[str]) -> dict[str, Any] | None:
+    """Return what a child says of a file; None if none could be started.
+
+    Raises
+    ------
+    UnsoundError
+        If the file ended the child.
+    """
+    if not sys.executable or getattr(sys, "frozen", False):
+        return None
+    seconds, memory = limits
+    command = [sys.executable, "-P", __file__, str(seconds), str(memory), *words]
+    paths = os.pathsep.join(path for path in sys.path if isinstance(path, str) and path)
     environment = {**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
-            [*command, *([entry] if entry else [])],
+            command,
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
             timeout=PATIENCE * seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise UnsoundError(f"reading it does not end within {PATIENCE * seconds} s.") from None
-    if done.returncode == 0:
-        found = json.loads(done.stdout)
-        if "wrong" in found:
-            raise UnsoundError(found["wrong"])
-        return int(found["held"])
-    if done.returncode == 1:
-        return examine(file, entry)  # the child could not import what is imported here
+    except OSError:
+        return None
+    _, began, rest = done.stdout.partition(BEGUN)
+    _, ended, told = rest.partition(SAYS)
+    if ended:
+        return dict(json.loads(told))
+    if not began:
+        return None
     raise UnsoundError(
-        "it is damaged: reading it ends the process that reads, or needs more than "
-        f"{seconds} s or {(MEMORY + 2 * size) >> 20} MiB."
+        "reading it ends the process that reads, or takes more than "
+        f"{seconds} s or {memory >> 20} MiB: it is damaged, or too large."
     )
 
 
@@ -123,12 +145,15 @@ def _extracted(file: Path, entry: str) -> bytes:
 def _content(file: h5py.File, size: int) -> int:
     held = 0
     for dataset in _datasets(file):
-        _check_type(dataset.id.get_type(), dataset.name)
+        kind = dataset.id.get_type()
+        if not isinstance(kind, h5py.h5t.TypeOpaqueID):  # as bfloat16 is
+            _check_type(kind, dataset.name)
         if dataset.external or dataset.is_virtual:
             raise UnsoundError(f"its array {dataset.name!r} is stored in another file.")
         held += dataset.nbytes
-        check_size(held, size)
-        dataset[()]
+        # Of a chunk all is read, whatever part of it the array takes.
+        check_size(max(held, math.prod(dataset.chunks or ()) * dataset.dtype.itemsize), size)
+        dataset[()]  # raises where it is damaged
     return held
 
 
@@ -161,7 +186,7 @@ def _check_attributes(part: Any) -> None:
         _check_type(kind, f"an attribute of {part.name}")
         if attribute.get_space().get_simple_extent_npoints() * kind.get_size() > LONGEST:
             raise UnsoundError(f"an attribute of {part.name!r} is longer than any of a model.")
-        part.attrs[attribute.name]
+        part.attrs[attribute.name]  # raises where it is damaged
 
 
 def _check_type(kind: Any, name: str) -> None:
@@ -170,23 +195,28 @@ def _check_type(kind: Any, name: str) -> None:
 
 
 def _limit(seconds: int, memory: int) -> None:
-    """Limit this process, where the system can."""
+    """Limit this process, where the system can and is not stricter already."""
     try:
         import resource
     except ImportError:
         return
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    wanted = {"RLIMIT_CPU": seconds, "RLIMIT_AS": memory, "RLIMIT_CORE": 0}
+    for name, limit in wanted.items():
+        kind = getattr(resource, name)
+        hard = resource.getrlimit(kind)[1]
+        least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (least, least))
 
 
 def _main(seconds: str, memory: str, file: str, entry: str | None = None) -> None:
     _limit(int(seconds), int(memory))
+    sys.stdout.buffer.write(BEGUN)
+    sys.stdout.buffer.flush()
     try:
         found: dict[str, Any] = {"held": examine(Path(file), entry)}
     except UnsoundError as error:
         found = {"wrong": str(error)}
-    print(json.dumps(found))
+    sys.stdout.buffer.write(SAYS + json.dumps(found).encode())
 
 
 if __name__ == "__main__":

@@ -39,6 +39,10 @@ class Decision:
     channels_first: bool
     signless: bool
 
+    def __post_init__(self) -> None:
+        if self.head is not None and self.head not in HEADS:
+            raise ValueError(f"no output ends in {self.head!r}")
+
     @classmethod
     def of(cls, graph: Graph) -> Decision:
         """Return what a graph decides by."""

@@ -15,15 +15,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lrpkeras.decision import Decision
 from lrpkeras.errors import ModelError
 from lrpkeras.explainer import Explainer
+from lrpkeras.graph.tensorflow_reader import harmless
 from lrpkeras.inputs import Intake
 from lrpkeras.loading import RECORD, is_exported
 
 Tensor = Any
 Tensors = dict[str, Tensor]
 
-FORMAT = 1
+FORMAT = 2
 LARGEST_RECORD = 2**26  # bytes: rules may hold an image's bounds as lists
 # Signatures by the mode of target that they take, and what they call it.
 SIGNATURES = {
@@ -244,8 +246,11 @@ def read(path: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
         )
     record = _record(folder / "assets" / RECORD)
     try:
+        harmless.check(folder)
         loaded = tf.saved_model.load(os.fspath(folder))
         missing = {name for name, _ in SIGNATURES.values()} - set(loaded.signatures)
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(
             f"{os.fspath(path)!r} could not be loaded: {type(error).__name__}: {error}"
@@ -265,12 +270,27 @@ def _record(file: Path) -> dict[str, Any]:
             raise ValueError(f"of format {record['format']!r}, this version reads {FORMAT}")
         record["intake"] = intake_from_config(record["intake"])
         record["output_shape"] = tuple(record["output_shape"])
+        record["decision"] = Decision(**record["decision"])
+        _check_record(record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"{os.fspath(file)!r} is not what analyzer.export wrote: {type(error).__name__}: "
             f"{error}."
         ) from None
     return dict(record)
+
+
+def _check_record(record: Mapping[str, Any]) -> None:
+    """Raise ValueError where what is recorded could not have been written."""
+    intake, names = record["intake"], record["arguments"]
+    signatures = {mode: tuple(one) for mode, one in record["signatures"].items()}
+    for dtype in (*intake.types, intake.dtype):
+        keras.backend.standardize_dtype(dtype)
+    counts = {len(names), *map(len, (intake.names, intake.shapes, intake.types, intake.rows))}
+    if signatures != SIGNATURES or record["maps"] != _map_names(names) or len(counts) != 1:
+        raise ValueError("its signatures are others")
+    if not isinstance(record["config"]["preset"]["name"], str):
+        raise ValueError("its preset has no name")
 
 
 def _intake_to_config(intake: Intake) -> dict[str, Any]:

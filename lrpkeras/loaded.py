@@ -79,7 +79,7 @@ class LoadedAnalyzer(Facade["Recorded"]):
             self.options = Options(**settings)
             self.versions = dict(record["versions"])
             self._fingerprint = str(record["fingerprint"])
-            self._decision = Decision(**record["decision"])
+            self._decision: Decision = record["decision"]
             self._summary = str(record["summary"])
             explainer = Recorded(saved, record, self.options)
         except (KeyError, TypeError, ValueError) as error:

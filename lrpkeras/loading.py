@@ -17,6 +17,7 @@ from lrpkeras.graph.tracer import tensorflow_reader
 ENDINGS = (".keras", ".h5", ".hdf5")
 # What makes a folder that of a SavedModel.
 GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
+LONGEST = 2000  # characters of what Keras says: it may quote a whole description
 # What `Analyzer.export` records, among a SavedModel's assets.
 RECORD = "lrpkeras.json"
 
@@ -24,7 +25,7 @@ RECORD = "lrpkeras.json"
 def load_model(path: str | os.PathLike) -> Any:
     """Return the Keras model in a file, not compiled, or what a SavedModel's folder serves.
 
-    `safe_mode` stays on.
+    `safe_mode` stays on, and SavedModels whose graphs do more than compute are refused.
 
     Raises
     ------
@@ -40,6 +41,8 @@ def load_model(path: str | os.PathLike) -> Any:
         )
     if any((file / name).is_file() for name in GRAPHS):
         return _saved_model(file)
+    if not file.is_file() and not file.is_dir():
+        raise ModelError(f"{os.fspath(path)!r} is neither a file nor a folder.")
     if file.suffix.lower() not in ENDINGS:
         raise ModelError(
             f"{os.fspath(path)!r} is no model that can be read: neither a file that ends in "
@@ -56,7 +59,8 @@ def load_model(path: str | os.PathLike) -> Any:
             return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:
         raise ModelError(
-            f"{os.fspath(path)!r} could not be loaded: {type(error).__name__}: {error}\n"
+            f"{os.fspath(path)!r} could not be loaded: {type(error).__name__}: "
+            f"{str(error)[:LONGEST]}\n"
             "If it has custom layers, register them with keras.saving.register_keras_serializable; "
             "if it has Lambda layers, replace them: code in a file is never run here."
         ) from error

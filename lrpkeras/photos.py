@@ -18,6 +18,8 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 LARGEST = 2**26  # pixels: what says that it has more is not decoded
 LARGEST_FILE = 2**28  # bytes
+MOST_DECODED = 2**31  # pixels of all scans of a JPEG together: some seconds
+SCAN = b"\xff\xda"  # what each begins with; within one, a byte that is not 0 never follows 0xff
 
 # Means and deviations of ImageNet's channels, as Keras' own `preprocess_input` has them.
 _CAFFE = (103.939, 116.779, 123.68)
@@ -99,6 +101,8 @@ def read(path: str | os.PathLike, channels: int = 3) -> Image.Image:
     """
     name = os.fspath(path)
     try:
+        if not Path(path).is_file() and Path(path).exists():
+            raise InputError(f"{name!r} is no file.")
         if Path(path).stat().st_size > LARGEST_FILE:
             raise InputError(f"{name!r} is larger than {LARGEST_FILE} bytes.")
         # LARGEST is below the size from which Pillow warns of bombs.
@@ -107,6 +111,8 @@ def read(path: str | os.PathLike, channels: int = 3) -> Image.Image:
                 raise InputError(
                     f"{name!r} has {image.width} x {image.height} pixels, more than {LARGEST}."
                 )
+            if image.format == "JPEG":
+                _check_scans(image, path)
             return _upright(image, name).convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
     except InputError:
         raise
@@ -117,6 +123,13 @@ def read(path: str | os.PathLike, channels: int = 3) -> Image.Image:
     except Exception as error:
         # Decoders raise what they like: SyntaxError, struct.error, DecompressionBombError.
         raise InputError(f"{name!r} is damaged: {type(error).__name__}: {error}.") from None
+
+
+def _check_scans(image: Image.Image, path: str | os.PathLike) -> None:
+    """Refuse a JPEG that repeats scans: a few bytes each, for a decoder as much work as a photo."""
+    scans = Path(path).read_bytes().count(SCAN)
+    if scans * image.width * image.height > MOST_DECODED:
+        raise InputError(f"{os.fspath(path)!r} has {scans} scans: that is a bomb, no photo.")
 
 
 def _upright(image: Image.Image, name: str) -> Image.Image:

@@ -15,12 +15,13 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from PIL import Image
 
 import lrpkeras
-from lrpkeras import photos
-from lrpkeras.errors import InputError, ModelError
+from lrpkeras import contents, photos
+from lrpkeras.errors import InputError, ModelError, UnsupportedLayerError
 
 SCRIPT = Path(__file__).with_name("untrusted_script.py")
 HARMLESS = "read"
@@ -70,6 +71,7 @@ def read_all(files):
         text=True,
         env=environment,
         check=False,
+        timeout=600,
     )
     lines = [line.split() for line in done.stdout.splitlines() if line.startswith("/")]
     found = {line[0]: (line[1], float(line[2]), float(line[3])) for line in lines if len(line) == 4}
@@ -258,6 +260,176 @@ def test_good_files_are_read(good):
         assert photos.read(image).size == (50, 40)
 
 
+def test_a_child_that_cannot_be_started_is_no_fault_of_the_file(good, monkeypatch):
+    for executable in ("", "/nowhere/python", "/bin/true", "/bin/false"):
+        monkeypatch.setattr(sys, "executable", executable)
+        assert contents.held_bytes(good / "model.h5") > 0
+    monkeypatch.undo()
+    monkeypatch.setattr(sys, "path", [Path("here"), *sys.path])
+    assert contents.held_bytes(good / "model.h5") > 0
+
+
+def test_a_file_that_ends_its_reader_is_refused(good, monkeypatch):
+    begun = contents.BEGUN.decode()
+    monkeypatch.setattr(contents, "__file__", str(good / "reader.py"))
+    (good / "reader.py").write_text(f"import os; print({begun!r}, end='', flush=True); os.abort()")
+    with pytest.raises(contents.UnsoundError, match="ends the process that reads"):
+        contents.held_bytes(good / "model.h5")
+    monkeypatch.setattr(contents, "SECONDS", 1)
+    monkeypatch.setattr(contents, "PATIENCE", 1)
+    (good / "reader.py").write_text("import time; time.sleep(60)")
+    with pytest.raises(contents.UnsoundError, match="does not end within 1 s"):
+        contents.held_bytes(good / "model.h5")
+
+
+def test_chunks_larger_than_the_file_are_bombs(good, tmp_path):
+    out = tmp_path / "chunks.h5"
+    shutil.copy(good / "model.h5", out)
+    with h5py.File(out, "a") as stream:
+        stream.create_dataset("c", (3,), "f4", maxshape=(None,), chunks=(2**27,), compression=9)
+    refused(out, "bomb")
+
+
+def test_descriptions_larger_than_any_are_refused(good, tmp_path):
+    layer = '{"class_name": "Activation", "config": {"activation": "relu"}}'
+    for i, many in enumerate(("[" + "[]," * 600_000 + "[]]", "[" + f"{layer}," * 20_000 + "0]")):
+        out = archive_with(good, tmp_path / f"{i}.keras", config_json=many)
+        refused(out, "its description is larger than any")
+        with h5py.File(tmp_path / f"{i}.h5", "w") as stream:
+            stream.attrs.create("model_config", many[:60_000])  # an attribute holds no more
+    refused(tmp_path / "1.h5", "could not be loaded")
+
+
+def test_what_is_no_file_is_not_opened(tmp_path):
+    for name in ("x.keras", "x.h5"):
+        os.mkfifo(tmp_path / name)
+        refused(tmp_path / name, "neither a file nor a folder")
+    os.mkfifo(tmp_path / "x.png")
+    with pytest.raises(InputError, match="is no file"):
+        photos.read(tmp_path / "x.png")
+
+
+def test_inputs_of_any_size_are_not_drawn(tmp_path):
+    inputs = keras.Input((40_000, 40_000, 3))
+    keras.Model(inputs, layers.GlobalMaxPooling2D()(inputs)).save(tmp_path / "x.keras")
+    refused(tmp_path / "x.keras", "numbers for each sample")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+def test_weights_of_every_type_are_read(tmp_path, dtype):
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(4, dtype=dtype)])
+    model.save(tmp_path / "x.keras")
+    assert contents.held_bytes(tmp_path / "x.keras", "model.weights.h5") > 0
+    lrpkeras.Analyzer(tmp_path / "x.keras", verify=False)
+
+
+# SavedModels
+
+
+class Table(tf.saved_model.experimental.TrackableResource):
+    """Runs something when it is loaded."""
+
+    def __init__(self, run):
+        super().__init__(device="")
+        self._run = run
+
+    def _create_resource(self):
+        return tf.raw_ops.MutableHashTableV2(key_dtype=tf.string, value_dtype=tf.int64)
+
+    def _initialize(self):
+        self._run()
+
+    def _destroy_resource(self):
+        pass
+
+
+def saved(folder, compute, resource=None):
+    module = tf.Module()
+    module.resource, module.kernel = resource, tf.Variable(tf.ones((3, 2)))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 3), "float32")])
+    def serve(x):
+        if resource is not None:
+            tf.raw_ops.LookupTableSizeV2(table_handle=resource.resource_handle)
+        return compute(tf.matmul(x, module.kernel))
+
+    tf.saved_model.save(module, folder, signatures=serve)
+    return folder
+
+
+def test_saved_models_that_reach_files_are_refused(tmp_path):
+    file = tmp_path / "written"
+
+    def writes():
+        tf.io.write_file(str(file), "x")
+
+    def written(x):
+        writes()
+        return x
+
+    def added(x):
+        return x + tf.cast(tf.strings.length(tf.io.read_file("/etc/hostname")), "float32")
+
+    def branch(x):
+        return tf.cond(tf.reduce_sum(x) > 0, lambda: written(x), lambda: x)
+
+    def called_back(x):
+        return tf.ensure_shape(tf.py_function(lambda y: y, [x], "float32"), (None, 2))
+
+    for i, (compute, resource, name) in enumerate(
+        (
+            (tf.identity, Table(writes), "WriteFile"),
+            (written, None, "WriteFile"),
+            (added, None, "ReadFile"),
+            (branch, None, "WriteFile"),
+            (called_back, None, "EagerPyFunc"),
+        )
+    ):
+        folder = saved(str(tmp_path / str(i)), compute, resource)
+        file.unlink(missing_ok=True)
+        refused(folder, f"it runs {name}, which may reach files or code")
+        assert not file.exists()
+
+
+def test_constants_that_reach_files_or_fill_the_memory_are_not_computed(tmp_path):
+    def reads(x):
+        return x + tf.cast(tf.strings.length(tf.io.read_file("/etc/hostname")), "float32")
+
+    def large(x):
+        return x + tf.reduce_sum(tf.fill([1500, 1000, 1000], 1e-9))
+
+    for i, (compute, why) in enumerate(((reads, "it runs ReadFile"), (large, "a constant of"))):
+        loaded = tf.saved_model.load(saved(str(tmp_path / str(i)), compute))
+        with pytest.raises(UnsupportedLayerError, match=why):
+            lrpkeras.Analyzer(loaded.signatures["serving_default"], verify=False)
+
+
+def test_graphs_that_are_too_large_are_not_opened(good, tmp_path):
+    shutil.copytree(good / "saved", tmp_path / "x")
+    with open(tmp_path / "x" / "saved_model.pb", "r+b") as stream:
+        stream.truncate(5 * 2**30)  # of holes
+    refused(tmp_path / "x", "is no graph")
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("signatures", {}),
+        ("maps", ["nothing"]),
+        ("decision", {"head": "evil", "channels_first": False, "signless": False}),
+        ("config", {"preset": None}),
+        ("format", 1),
+    ],
+)
+def test_records_that_were_not_written_so_are_refused(tmp_path, part, value):
+    lrpkeras.Analyzer(small()).export(tmp_path / "x")
+    file = tmp_path / "x" / "assets" / "lrpkeras.json"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {part: value}))
+    with pytest.raises(ModelError, match=r"is not what analyzer\.export wrote"):
+        lrpkeras.load(tmp_path / "x")
+
+
 # Images
 
 
@@ -281,6 +453,16 @@ def test_images_that_are_too_large_or_cut_are_refused(tmp_path):
         (tmp_path / "x.png").write_bytes(png_of(width, height))
         with pytest.raises(InputError, match=match):
             photos.read(tmp_path / "x.png")
+
+
+def test_scans_that_repeat_are_refused(tmp_path):
+    Image.new("L", (4000, 4000)).save(tmp_path / "x.jpg", progressive=True)
+    content = (tmp_path / "x.jpg").read_bytes()
+    assert photos.read(tmp_path / "x.jpg", 1).size == (4000, 4000)
+    last = content[content.rindex(photos.SCAN) : -2]
+    (tmp_path / "x.jpg").write_bytes(content[:-2] + 200 * last + content[-2:])
+    with pytest.raises(InputError, match=r"\d+ scans: that is a bomb"):
+        photos.read(tmp_path / "x.jpg", 1)
 
 
 def test_scripts_named_like_images_are_no_images(tmp_path):

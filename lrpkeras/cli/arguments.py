@@ -108,9 +108,7 @@ def built(options: argparse.Namespace) -> lrpkeras.Analyzer:
     """
     found = analyzer(options)
     if not isinstance(found, lrpkeras.Analyzer):
-        raise LrpError(
-            "This compares with the model, which an exported analyzer has not: name that."
-        )
+        raise LrpError("This needs the model: an exported analyzer has only what explains.")
     return found
 
 

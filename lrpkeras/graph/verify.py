@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
@@ -19,6 +20,8 @@ from lrpkeras.graph.nodes import Node
 from lrpkeras.graph.sources import Source, source_of
 
 Array = Any
+
+LARGEST = 2**30  # numbers of a node, for one sample
 
 # The largest difference that rounding explains, relative to the layer's largest value, by the
 # narrowest type that the model computes in.
@@ -61,6 +64,7 @@ def verify(
         Naming the first layer that differs by more than rounding explains.
     """
     source = source_of(model)
+    _check_sizes(graph)
     inputs, expected = _run(graph, source, input_range)
     tensors = [backend.constant(array) for array in inputs]
     plain = cache(lambda: graph.evaluate(dict(zip(graph.inputs, tensors, strict=True))))
@@ -94,6 +98,17 @@ def verify(
         worst = max(worst, difference)
     _check_contrast(graph, values)
     return worst
+
+
+def _check_sizes(graph: Graph) -> None:
+    """Refuse to compute what fills the memory."""
+    for node in graph:
+        size = math.prod(n or 1 for n in node.shape[1:])
+        if size > LARGEST:
+            raise ModelError(
+                f"{node.name!r} has {size} numbers for each sample, more than {LARGEST}: "
+                "verify=False reads the model without running it."
+            )
 
 
 def _right_after(

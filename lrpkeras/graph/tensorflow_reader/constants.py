@@ -11,6 +11,7 @@ from tensorflow.python.eager.execute import quick_execute
 
 from lrpkeras import backend
 from lrpkeras.graph.draft import Refusal, UnknownSize
+from lrpkeras.graph.tensorflow_reader import harmless
 from lrpkeras.graph.tensorflow_reader.flat import Flat
 
 Tensor = Any
@@ -20,6 +21,8 @@ SIZES = ("Shape", "ShapeN", "Size", "Rank", "OnesLike", "ZerosLike")
 RANDOM = ("Random", "StatelessRandom", "StatefulRandom", "Multinomial", "TruncatedNormal")
 # A constant that a batch of either size repeats for each sample does not depend on the batch.
 BATCHES = (2, 3)
+# Numbers in a constant that is computed.
+LARGEST = 2**28
 
 
 class Constants:
@@ -132,6 +135,10 @@ class Constants:
             return [_sized(op, self._shape(x, batch)) for x in op.inputs]
         if op.type.startswith(RANDOM):
             raise Refusal("it draws random numbers", "explain the model without them")
+        if not harmless.is_harmless(op.type):
+            raise Refusal(f"it runs {op.type}, which may reach files", "leave it out of the model")
+        if any((x.shape.num_elements() or 0) > LARGEST for x in op.outputs):
+            raise Refusal(f"it makes a constant of more than {LARGEST} numbers", "make it smaller")
         given = [self.at(x, batch) for x in op.inputs]
         pairs = zip(given, op.inputs, strict=True)
         computed = execute(op, [tf.cast(x, wide(y.dtype)) for x, y in pairs])

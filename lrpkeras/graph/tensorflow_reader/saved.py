@@ -1,4 +1,4 @@
-"""SavedModels: graphs in a folder. Loading one runs no Python from it."""
+"""SavedModels: graphs in a folder, loaded if they do nothing but compute."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from lrpkeras.errors import ModelError
+from lrpkeras.graph.tensorflow_reader import harmless
 from lrpkeras.graph.tensorflow_reader.function import FunctionSource
 
 # What Keras and TensorFlow call the signature that serves predictions.
@@ -20,10 +21,14 @@ def load(path: str | os.PathLike) -> FunctionSource:
     Raises
     ------
     ModelError
-        The folder cannot be loaded, or has several signatures and none of them is the default.
+        The folder cannot be loaded, its graph does more than compute, or it has several signatures
+        and none of them is the default.
     """
     try:
+        harmless.check(path)
         loaded = tf.saved_model.load(os.fspath(path))
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(
             f"{os.fspath(path)!r} could not be loaded: {type(error).__name__}: {error}"
