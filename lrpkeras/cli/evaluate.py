@@ -131,7 +131,8 @@ def table(found: Mapping[str, Measure]) -> str:
     lines = [f"{'measure':{width}}  {'mean':>9}  95 % interval"]
     for name, measure in found.items():
         low, high = measure.interval()
-        lines.append(f"{name:{width}}  {measure.mean:9.4f}  {low:.4f} to {high:.4f}")
+        between = f"{low:.4f} to {high:.4f}" if np.isfinite(low) else "of one photo, none"
+        lines.append(f"{name:{width}}  {measure.mean:9.4f}  {between}")
     return "\n".join(lines)
 
 

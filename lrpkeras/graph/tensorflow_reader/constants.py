@@ -132,7 +132,7 @@ class Constants:
         if op.type == "Const":
             return [tf.make_ndarray(op.get_attr("value"))]
         if op.type in SIZES and not all(self.is_constant(x) for x in op.inputs):
-            return [_sized(op, self._shape(x, batch)) for x in op.inputs]
+            return [_of_shape(op, self._shape(x, batch)) for x in op.inputs]
         if op.type.startswith(RANDOM):
             raise Refusal("it draws random numbers", "explain the model without them")
         if not harmless.is_harmless(op.type):
@@ -159,7 +159,7 @@ def _reached(flat: Flat) -> set[str]:
     return reached
 
 
-def _sized(op: Any, shape: tuple[int, ...]) -> np.ndarray:
+def _of_shape(op: Any, shape: tuple[int, ...]) -> np.ndarray:
     """What an operation makes of a shape alone."""
     if op.type in ("OnesLike", "ZerosLike"):
         return np.full(shape, op.type == "OnesLike", op.outputs[0].dtype.as_numpy_dtype)
