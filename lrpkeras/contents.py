@@ -73,8 +73,8 @@ def _told_by_child(limits: tuple[int, int], words: list[str]) -> dict[str, Any] 
     UnsoundError
         If the file ended the child.
     """
-    if not sys.executable or getattr(sys, "frozen", False):
-        return None
+    if getattr(sys, "frozen", False) or "py" not in Path(sys.executable or "").name:
+        return None  # this is Python within another program
     seconds, memory = limits
     command = [sys.executable, "-P", __file__, str(seconds), str(memory), *words]
     paths = os.pathsep.join(path for path in sys.path if isinstance(path, str) and path)
