@@ -87,7 +87,7 @@ def _check_entries(archive: zipfile.ZipFile, size: int) -> None:
 
 
 def _parsed(config: Any) -> Any:
-    text = config if isinstance(config, bytes) else str(config).encode()
+    text = config if isinstance(config, bytes) else str(config).encode(errors="replace")
     parts, instances = text.count(b"[") + text.count(b"{"), text.count(b'"class_name"')
     if len(text) > LARGEST_CONFIG or parts > MOST_PARTS or instances > MOST_INSTANCES:
         raise ModelError(

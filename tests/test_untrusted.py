@@ -302,6 +302,15 @@ def test_descriptions_larger_than_any_are_refused(good, tmp_path):
     refused(tmp_path / "1.h5", "could not be loaded")
 
 
+def test_a_description_that_is_no_text_is_refused(good, tmp_path):
+    out = tmp_path / "x.h5"
+    shutil.copy(good / "model.h5", out)
+    with h5py.File(out, "a") as stream:
+        text = stream.attrs["model_config"].replace("relu", "re\udceflu")
+        stream.attrs["model_config"] = text.encode(errors="surrogateescape")
+    refused(out, "could not be loaded")
+
+
 def test_what_is_no_file_is_not_opened(tmp_path):
     for name in ("x.keras", "x.h5"):
         os.mkfifo(tmp_path / name)
