@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -277,6 +278,40 @@ def test_a_disk_that_takes_no_more_ends_the_job_not_the_process(tmp_path):
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["manifest.json"]
     results = job_script.explain(str(tmp_path / "out"), 24)
     assert len(results) == 24
+
+
+GROWN = """
+import resource, sys
+import numpy as np
+import tensorflow as tf
+import lrpkeras
+
+def noise(batches):
+    # Made when they are asked for: 110 MB of four thousand images, and as much of their maps.
+    draw = lambda i: tf.random.stateless_uniform((32, 48, 48, 3), tf.stack([i, 0]))
+    return tf.data.Dataset.range(batches).map(draw)
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+analyzer = lrpkeras.Analyzer(lrpkeras.datasets.shapes_model())
+explained = {}
+for batches in (8, 8, 128):
+    out = f"{sys.argv[1]}/{len(explained)}"
+    explained[out] = analyzer.explain_dataset(noise(batches), out, shard_size=64, verbose=0)
+    explained[out] = len(explained[out]), peak() >> 10
+print(*explained.values())
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_samples(tmp_path):
+    words = [sys.executable, "-c", GROWN, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
+    *_, before, after = re.findall(r"\((\d+), (\d+)\)", done.stdout)
+    assert (before[0], after[0]) == ("256", "4096")
+    assert int(after[1]) - int(before[1]) < 60  # MB, of 220
 
 
 @pytest.mark.parametrize(
