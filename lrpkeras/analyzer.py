@@ -194,7 +194,7 @@ class Analyzer(Facade[Explainer]):
         """The rule that each node got, by node name."""
         return dict(self._program.rules)
 
-    @property
+    @functools.cached_property
     def decision(self) -> Decision:
         """How the model decides, as measures need to know it."""
         return Decision.of(self.graph)
@@ -306,11 +306,7 @@ class Analyzer(Facade[Explainer]):
             raise ModelError(f"Only TensorFlow writes SavedModels: {refusal.helps}.") from None
         from lrpkeras import export
 
-        about = {
-            **self._about(),
-            "decision": dataclasses.asdict(self.decision),
-            "summary": self.summary(print_fn=lambda text: None),
-        }
+        about = {**self._about(), "summary": self.summary(print_fn=lambda text: None)}
         loaded = getattr(self._source, "keep", None)
         export.write(path, self._explainer, self.options.input_range, about, loaded)
 

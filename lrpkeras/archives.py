@@ -10,7 +10,8 @@ import json
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,7 +30,7 @@ WEIGHTS = "model.weights.h5"
 # 18,939 and 4,774). For so many instances Keras takes a minute.
 LARGEST_CONFIG, MOST_PARTS, MOST_INSTANCES = 2**26, 500_000, 15_000
 # What h5py and zipfile raise on a damaged file.
-UNREADABLE = (KeyError, OSError, RuntimeError, NotImplementedError, ValueError)
+UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, OSError, RuntimeError, ValueError)
 UNINITIALIZED = "uninitialized_variables"  # where Keras notes variables without values
 
 
@@ -41,15 +42,11 @@ def check_archive(file: Path) -> None:
     ModelError
         Saying what is wrong.
     """
-    try:
+    with _refusing(".keras"):
         with zipfile.ZipFile(file) as archive:
             _check_entries(archive, file.stat().st_size)
             config = archive.read(CONFIG)
         held = contents.held_bytes(file, WEIGHTS)
-    except contents.UnsoundError as error:
-        raise ModelError(str(error)) from None
-    except (zipfile.BadZipFile, zlib.error, *UNREADABLE) as error:
-        raise ModelError(f"it is no whole .keras file: {type(error).__name__}: {error}.") from None
     _check_needs(keras.saving.deserialize_keras_object, _parsed(config), held)
 
 
@@ -61,16 +58,25 @@ def check_hdf5(file: Path) -> None:
     ModelError
         Saying what is wrong.
     """
-    try:
+    with _refusing("HDF5"):
         held = contents.held_bytes(file)
         with h5py.File(file, "r") as stream:
             config = stream.attrs.get("model_config")
+    if config is not None:
+        _check_needs(saving_utils.model_from_config, _parsed(config), held)
+
+
+@contextmanager
+def _refusing(kind: str) -> Iterator[None]:
+    """Turn what a file that is not to be read raises into a `ModelError`."""
+    try:
+        yield
+    except ModelError:
+        raise  # it is a ValueError, too
     except contents.UnsoundError as error:
         raise ModelError(str(error)) from None
     except UNREADABLE as error:
-        raise ModelError(f"it is no whole HDF5 file: {type(error).__name__}: {error}.") from None
-    if config is not None:
-        _check_needs(saving_utils.model_from_config, _parsed(config), held)
+        raise ModelError(f"it is no whole {kind} file: {type(error).__name__}: {error}.") from None
 
 
 def _check_entries(archive: zipfile.ZipFile, size: int) -> None:

@@ -110,7 +110,7 @@ def examine(file: Path, entry: str | None = None) -> int:
     Raises
     ------
     UnsoundError
-        As `nbytes` does.
+        As `held_bytes` does.
     """
     try:
         # As Keras does: within the archive, HDF5 would seek for seconds.
@@ -158,7 +158,7 @@ def _content(file: h5py.File, size: int) -> int:
 
 
 def _datasets(file: h5py.File) -> Iterator[h5py.Dataset]:
-    """Yield all arrays; links are refused, and what is no group and no array."""
+    """Yield all arrays; links are refused, and what is neither array nor group is passed over."""
     _check_attributes(file["/"])
     waiting, seen = [file["/"]], 0
     while waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import keyword
 import os
@@ -18,7 +19,7 @@ import tensorflow as tf
 from lrpkeras.decision import Decision
 from lrpkeras.errors import ModelError
 from lrpkeras.explainer import Explainer
-from lrpkeras.graph.tensorflow_reader import harmless
+from lrpkeras.graph.tensorflow_reader.saved import load_harmless
 from lrpkeras.inputs import Intake
 from lrpkeras.loading import RECORD, is_exported
 
@@ -72,6 +73,7 @@ def write(
         "maps": _map_names(names),
         "signatures": SIGNATURES,
         "output_shape": list(explainer.output_shape),
+        "decision": dataclasses.asdict(Decision.of(explainer.program.graph)),
         **about,
     }
     module, functions = _traced(explainer, input_range, names)
@@ -245,16 +247,8 @@ def read(path: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
             "model is explained by lrpkeras.Analyzer(path)."
         )
     record = _record(folder / "assets" / RECORD)
-    try:
-        harmless.check(folder)
-        loaded = tf.saved_model.load(os.fspath(folder))
-        missing = {name for name, _ in SIGNATURES.values()} - set(loaded.signatures)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"{os.fspath(path)!r} could not be loaded: {type(error).__name__}: {error}"
-        ) from error
+    loaded = load_harmless(folder)
+    missing = {name for name, _ in SIGNATURES.values()} - set(getattr(loaded, "signatures", {}))
     if missing:
         raise ModelError(f"{os.fspath(path)!r} lacks the signatures {sorted(missing)}.")
     return loaded, record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,10 @@ def read(path: str | os.PathLike, channels: int = 3) -> Image.Image:
     """
     name = os.fspath(path)
     try:
-        if not Path(path).is_file() and Path(path).exists():
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):
             raise InputError(f"{name!r} is no file.")
-        if Path(path).stat().st_size > LARGEST_FILE:
+        if status.st_size > LARGEST_FILE:
             raise InputError(f"{name!r} is larger than {LARGEST_FILE} bytes.")
         # LARGEST is below the size from which Pillow warns of bombs.
         with Image.open(path, formats=FORMATS) as image:

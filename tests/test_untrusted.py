@@ -179,7 +179,7 @@ def test_entries_that_lead_out_of_an_archive_are_refused(good, tmp_path):
         shutil.copy(good / "model.keras", out)
         with zipfile.ZipFile(out, "a") as archive:
             archive.writestr(name, "x")
-        refused(out, "leads out of it")
+        refused(out, "could not be loaded: its entry .* leads out of it")
     link = tmp_path / "link.keras"
     shutil.copy(good / "model.keras", link)
     with zipfile.ZipFile(link, "a") as archive:

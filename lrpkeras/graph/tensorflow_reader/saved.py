@@ -24,15 +24,7 @@ def load(path: str | os.PathLike) -> FunctionSource:
         The folder cannot be loaded, its graph does more than compute, or it has several signatures
         and none of them is the default.
     """
-    try:
-        harmless.check(path)
-        loaded = tf.saved_model.load(os.fspath(path))
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"{os.fspath(path)!r} could not be loaded: {type(error).__name__}: {error}"
-        ) from error
+    loaded = load_harmless(path)
     signatures = dict(loaded.signatures)
     # Keras' own export writes the same function under both names.
     name = DEFAULT if DEFAULT in signatures else None
@@ -45,6 +37,25 @@ def load(path: str | os.PathLike) -> FunctionSource:
             "loaded = tf.saved_model.load(path)."
         )
     return of_signature(signatures[name], loaded)
+
+
+def load_harmless(path: str | os.PathLike) -> Any:
+    """Return what `tf.saved_model.load` does, of a folder whose graph does nothing but compute.
+
+    Raises
+    ------
+    ModelError
+        The folder cannot be loaded, or its graph does more.
+    """
+    try:
+        harmless.check(path)
+        return tf.saved_model.load(os.fspath(path))
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{os.fspath(path)!r} could not be loaded: {type(error).__name__}: {error}"
+        ) from error
 
 
 def of_signature(function: Any, keep: Any = None) -> FunctionSource:
