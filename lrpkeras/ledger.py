@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from lrpkeras import backend
+from lrpkeras.graph.moves import Shape
 from lrpkeras.graph.nodes import Node
 from lrpkeras.propagate import Forward, Program
 from lrpkeras.rules import Relevance, Rule
@@ -29,7 +30,12 @@ class Entry:
 
     `incoming` is relevance at the node's output, `outgoing` what its inputs got, `sinks` what went
     elsewhere; `imbalance` is the largest `|incoming - outgoing - sinks|` of any sample, relative to
-    the magnitudes there.
+    the magnitudes there. `inputs` names the nodes that got relevance from this one (one that is
+    read twice is there twice), `sent` says how much each got: they add up to `outgoing`. `shape` is
+    that of the node's output, with batch (None where unknown).
+
+    Where a rule rescales what arrived at a fork, that has an entry of its own, with the fork's
+    name, before the fork's.
     """
 
     name: str
@@ -39,6 +45,9 @@ class Entry:
     outgoing: float
     sinks: dict[str, float]
     imbalance: float
+    inputs: tuple[str, ...]
+    sent: tuple[float, ...]
+    shape: Shape
 
 
 @dataclass(frozen=True, repr=False)
@@ -133,16 +142,15 @@ class Accountant:
         incoming = relevance.absolute(self.values[node.name])
         unit = relevance.log_scale
         unit = ops.zeros_like(largest(incoming)) if unit is None else unit
-        outgoing = [
-            part.at(unit, self.values[name])
-            for name, part in zip(node.inputs, back, strict=False)
-            if part is not None
-        ]
+        pairs = zip(node.inputs, back, strict=False)
+        receiving = [(name, part) for name, part in pairs if part is not None]
+        outgoing = [part.at(unit, self.values[name]) for name, part in receiving]
         assert rule is not None
         spread = ops.zeros_like(incoming)
         sinks = {name: spread + value for name, value in rule.losses(state, incoming).items()}
         sums = {name: _sums(value) for name, value in sinks.items()}
-        into, out = _sums(incoming), sum((_sums(part) for part in outgoing), np.zeros(1))
+        sent = [_sums(part) for part in outgoing]
+        into, out = _sums(incoming), sum(sent, np.zeros(1))
         gap = np.abs(into - out - sum(sums.values(), np.zeros(1)))
         whole = self._added_up(node.name, backend.to_numpy(unit), _sums(ops.absolute(incoming)))
         scale = sum((_sums(ops.absolute(a)) for a in outgoing), whole)
@@ -157,6 +165,9 @@ class Accountant:
                 outgoing=float((size * out).sum()),
                 sinks={name: float((size * value).sum()) for name, value in sums.items()},
                 imbalance=_relative(gap, scale),
+                inputs=tuple(name for name, _ in receiving),
+                sent=tuple(float((size * part).sum()) for part in sent),
+                shape=node.shape,
             )
         )
 

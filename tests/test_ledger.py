@@ -66,3 +66,23 @@ def test_branches_that_cancel_where_they_part_leave_an_account_that_closes():
     arrived = made.back(np.array([[[1.0, 0.0]] * 2, [[0.0, 0.7]] * 2]))[0]
     assert 0 < np.abs(arrived).max() < 1e-6
     assert made.imbalance <= ledger.TOLERANCE["float64"]
+
+
+def test_accounts_say_where_relevance_went_and_what_arrives_is_what_was_sent():
+    x = keras.Input((4,), name="x")
+    branch = keras.layers.Dense(4, activation="relu", name="branch")(x)
+    model = keras.Model(
+        x, keras.layers.Dense(2, name="out")(keras.layers.Add(name="add")([x, branch]))
+    )
+    check = lrpkeras.Analyzer(model, "epsilon").check(X)
+    entries = {entry.name: entry for entry in check.entries}
+    assert entries["add"].inputs == ("x:fork", "branch:relu")
+    assert entries["branch"].shape == (None, 4)
+    arrived = {"out": check.start}
+    for entry in check.entries:
+        assert sum(entry.sent) == pytest.approx(entry.outgoing, rel=1e-6)
+        for name, value in zip(entry.inputs, entry.sent, strict=True):
+            arrived[name] = arrived.get(name, 0.0) + value
+    # float32 sums on either side, of terms of both signs
+    assert arrived.pop("x") == pytest.approx(check.inputs, rel=1e-5)
+    assert arrived == {e.name: pytest.approx(e.incoming, rel=1e-5) for e in check.entries}
