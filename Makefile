@@ -3,6 +3,7 @@
 #   make demo                       explain eight generated images; writes a PNG
 #   make test                       lint, types, import contract, quick tests
 #   make slow                       the tests that need minutes or the data folder
+#   make docs                       the site, in site/; warnings are errors
 #   make lowest                     quick tests with the lowest supported versions
 #   make demo EXTRAS=tensorflow,dev another TensorFlow than tensorflow-cpu
 #   make test WORKERS=0             all tests in one process
@@ -28,7 +29,7 @@ export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL := 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv demo test slow lint format lowest lowest-environment quick coverage bench \
+.PHONY: help venv demo test slow lint format docs lowest lowest-environment quick coverage bench \
 	bench-peers clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -74,6 +75,15 @@ test: lint
 slow: $(STAMP)
 	$(PYTEST) -m "slow or reference" || test $$? -eq 5
 
+# mkdocs-material tells of its successor at every build unless told not to.
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(VENV)/.installed-docs
+	$(BIN)/mkdocs build --strict
+
+$(VENV)/.installed-docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	@touch $@
+
 # The lowest versions that pyproject.toml allows, in an environment of their own: what reads Keras and
 # TensorFlow or is compiled. Formulas and measures, of keras.ops alone, are as they are: APART= adds
 # them.
@@ -118,5 +128,5 @@ bench-peers: .venv-peers/.installed .venv-innvestigate/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-lowest .venv-peers .venv-innvestigate build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	rm -rf $(VENV) .venv-lowest .venv-peers .venv-innvestigate site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 	    .hypothesis .coverage

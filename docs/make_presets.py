@@ -67,7 +67,9 @@ def section(name: str, graphs: dict[str, tuple[Graph, Graph]]) -> str:
 
 def paragraph(text: str) -> str:
     """Join a docstring's lines; its first one ends in a period for the linter's sake."""
-    return " ".join(line for line in text.split("\n")).replace(".].", ".]")
+    joined = " ".join(line for line in text.split("\n")).replace(".].", ".]")
+    # In Markdown, two brackets in a row are a link to a reference.
+    return joined.replace("] [", "] \\[")
 
 
 def signature(function: object) -> str:
