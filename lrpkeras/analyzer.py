@@ -38,6 +38,7 @@ from lrpkeras.presets import config as serialize
 from lrpkeras.propagate import Forward, Program
 from lrpkeras.rules import Relevance, Rule
 from lrpkeras.runner import Runner
+from lrpkeras.summary import Summary
 
 Array = Any
 # A concrete function has no public class to name.
@@ -215,11 +216,14 @@ class Analyzer(Facade[Explainer]):
         that matched first, or the default of its kind), and notes of what was rewritten. Below:
         the memory that the analyzer holds, beside the model's own.
         """
-        program = self._program
-        rules = {name: program.rules[name] for name in program.reached if name in program.rules}
-        text = summary.summary(self.graph, rules, self._why, self.preset.name, program.nbytes)
+        text = str(self._table())
         (print_fn or print)(text)
         return text
+
+    def _table(self) -> Summary:
+        program = self._program
+        rules = {name: program.rules[name] for name in program.reached if name in program.rules}
+        return summary.summary(self.graph, rules, self._why, self.preset.name, program.nbytes)
 
     def check(self, x: Any, target: Any = None) -> ledger.Check:
         """Account for all relevance of a batch, and compare the rewritten forward pass.
@@ -306,7 +310,7 @@ class Analyzer(Facade[Explainer]):
             raise ModelError(f"Only TensorFlow writes SavedModels: {refusal.helps}.") from None
         from lrpkeras import export
 
-        about = {**self._about(), "summary": self.summary(print_fn=lambda text: None)}
+        about = {**self._about(), "summary": str(self._table())}
         loaded = getattr(self._source, "keep", None)
         export.write(path, self._explainer, self.options.input_range, about, loaded)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import keras
@@ -15,6 +15,7 @@ from lrpkeras import plot as plotting
 from lrpkeras.conditions import Channels, Condition
 from lrpkeras.errors import InputError
 from lrpkeras.plot.arrays import repeated
+from lrpkeras.summary import About
 
 SHOWN = 5  # targets and layers in a repr
 
@@ -36,6 +37,8 @@ class Explanation:
     condition
         Through which channels of which layers the relevance has flowed; of a tuple of conditions
         the relevance has an axis, `(samples, conditions, ...)` or `(samples, k, conditions, ...)`.
+    about
+        What made it: settings, the rule of every node, model and versions. None where nobody says.
     """
 
     relevance: Any
@@ -43,6 +46,7 @@ class Explanation:
     target: np.ndarray
     layers: dict[str, np.ndarray] = field(default_factory=dict)
     condition: Condition | tuple[Condition, ...] | None = None
+    about: About | None = None
 
     def __repr__(self) -> str:
         parts = {
@@ -135,7 +139,7 @@ class Explanation:
         The arrays are named `relevance`, `output`, `target` and `layers/NAME`; of several inputs
         `relevance/0`, ... or, where they came as a dict, `relevance/KEY`. A condition is there as
         JSON text, `condition`: `{layer: [channel numbers, or a factor for each channel]}` or a list
-        of such.
+        of such; and so is what made it, `about`.
         """
         flat = keras.tree.flatten_with_path(self.relevance)
         named = {"/".join(map(str, ("relevance", *path))): array for path, array in flat}
@@ -143,6 +147,8 @@ class Explanation:
         arrays: dict[str, Any] = {**named, "output": self.output, "target": self.target, **hidden}
         if self.condition is not None:
             arrays["condition"] = np.array(json.dumps(self.condition, default=np.ndarray.tolist))
+        if self.about is not None:
+            arrays["about"] = np.array(json.dumps(asdict(self.about)))
         np.savez_compressed(os.fspath(path), **arrays)
 
 

@@ -17,7 +17,9 @@ from lrpkeras.conditions import Conditions
 from lrpkeras.decision import Decision
 from lrpkeras.errors import InputError, TargetError
 from lrpkeras.explanation import Explanation
+from lrpkeras.options import Options
 from lrpkeras.runner import Runner, check_finite
+from lrpkeras.summary import About, Summary
 from lrpkeras.versions import versions
 
 Array = Any
@@ -35,6 +37,8 @@ class Facade(ABC, Generic[Runs]):
         Outside of which inputs are refused.
     """
 
+    options: Options
+
     def __init__(self, explainer: Runs, input_range: tuple[float, float] | None) -> None:
         self._explainer, self._input_range = explainer, input_range
 
@@ -49,6 +53,10 @@ class Facade(ABC, Generic[Runs]):
     @abstractmethod
     def _sent(self) -> Callable[[], Runner]:
         """Return a function that makes what explains in another process."""
+
+    @abstractmethod
+    def _table(self) -> Summary:
+        """Return every node with its rule."""
 
     def _about(self) -> dict[str, Any]:
         """Return what is written down beside results: settings, model, versions."""
@@ -249,6 +257,9 @@ class Facade(ABC, Generic[Runs]):
             output=whole["output"],
             target=whole["target"],
             layers={layer: whole["layers"][name] for layer, name in nodes.items()},
+            about=About(
+                dataclasses.asdict(self.options), self.fingerprint, versions(), self._table()
+            ),
         )
 
     def _checked(self, x: Any) -> list[Array]:

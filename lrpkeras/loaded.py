@@ -19,6 +19,7 @@ from lrpkeras.graph.draft import Refusal
 from lrpkeras.graph.tracer import tensorflow_reader
 from lrpkeras.options import Options
 from lrpkeras.runner import Runner
+from lrpkeras.summary import Summary, read
 
 Array = Any
 
@@ -124,6 +125,9 @@ class LoadedAnalyzer(Facade["Recorded"]):
         """Print (or hand to `print_fn`) and return the summary as it was when exported."""
         (print_fn or print)(self._summary)
         return self._summary
+
+    def _table(self) -> Summary:
+        return read(self._summary, str(self._preset["name"]))
 
     def get_config(self) -> dict[str, Any]:
         """Return all settings as plain values; `Analyzer.from_config` takes them with a model."""

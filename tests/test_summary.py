@@ -1,10 +1,14 @@
 """The table of an analyzer: one line a node, written out by hand for one fixed network."""
 
+import json
+
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
 import lrpkeras
+from lrpkeras import summary
 from lrpkeras.rules import AlphaBeta
 
 
@@ -118,3 +122,34 @@ def test_what_is_explained_at_a_hidden_layer_is_all_that_the_table_shows(model):
     text = analyzer.summary(print_fn=lambda _: None)
     assert [line.split()[0] for line in text.split("\n")[3:-3]] == ["image", "conv1", "relu1"]
     assert "softmax" not in text
+
+
+def test_an_explanation_has_the_table_of_what_made_it(model, tmp_path):
+    analyzer = lrpkeras.Analyzer(model, "epsilon", bias="ignore", verify=False)
+    explanation = analyzer.explain(np.ones((1, 6, 6, 3), "float32"), verbose=0)
+    about = explanation.about
+    assert str(about.summary) == analyzer.summary(print_fn=lambda _: None)
+    assert about.fingerprint == analyzer.fingerprint
+    assert about.settings["bias"] == "ignore"
+    assert about.versions["keras"] == keras.__version__
+    explanation.save(tmp_path / "maps.npz")
+    with np.load(tmp_path / "maps.npz") as file:
+        saved = json.loads(str(file["about"]))
+    assert [row["rule"] for row in saved["summary"]["rows"]] == [
+        row.rule for row in about.summary.rows
+    ]
+
+
+def test_a_table_is_read_from_its_text(model):
+    made = lrpkeras.Analyzer(model, verify=False)._table()
+    assert summary.read(str(made), made.preset) == made
+    assert [row.node for row in made.rows][:2] == ["image", "conv1"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no table", "a\nnode  b\n---\n", str(RULE), TABLE.replace(RULE, "")]
+)
+def test_a_text_that_is_no_table_is_kept_as_it_is(text):
+    found = summary.read(text, "epsilon")
+    assert found.rows == ()
+    assert "\n".join(found.notes) == text
