@@ -12,8 +12,9 @@ import keras
 import numpy as np
 
 from lrpkeras import plot as plotting
-from lrpkeras.conditions import Channels, Condition
+from lrpkeras.conditions import Condition
 from lrpkeras.errors import InputError
+from lrpkeras.plot import explained
 from lrpkeras.plot.arrays import repeated
 from lrpkeras.summary import About
 
@@ -87,50 +88,26 @@ class Explanation:
         InputError
             If the relevance is not that of one image input, or images or labels do not fit.
         """
-        relevance = self._maps()
-        samples, times = len(self.target), relevance.shape[0] // len(self.target)
-        photos = repeated(images, samples, times, relevance.shape[1:3])
+        maps = self._maps()
+        samples, times = len(self.target), maps.shape[0] // len(self.target)
+        photos = repeated(images, samples, times, maps.shape[1:3])
         if "titles" not in options:
-            options["titles"] = self._titles(times, labels)
-        return plotting.heatmap(relevance, photos, **options)
+            options["titles"] = explained.titles(self, labels)
+        return plotting.heatmap(maps, photos, **options)
 
     def _maps(self) -> np.ndarray:
         """Return relevance `(samples * targets * conditions, height, width, channels)`."""
-        relevance = self.relevance
-        if not isinstance(relevance, np.ndarray):
-            raise InputError(
-                "plot() draws one input's relevance: hand the array that you want to "
-                "lrpkeras.plot.heatmap."
-            )
-        several = (self.target.ndim == 2) + isinstance(self.condition, tuple)
-        maps = relevance.reshape(-1, *relevance.shape[1 + several :])
+        maps = explained.flat(self)
         maps = maps[..., None] if maps.ndim == 3 else maps
         if maps.ndim != 4:
             raise InputError(
-                f"plot() draws images; this relevance has shape {relevance.shape}. Draw a "
+                f"plot() draws images; this relevance has shape {self.relevance.shape}. Draw a "
                 "(height, width) array of it with lrpkeras.plot.heatmap."
             )
         return maps
 
-    def _titles(self, times: int, labels: Sequence[str] | Mapping[int, str] | None) -> list[str]:
-        if labels is not None and not isinstance(labels, Mapping):
-            labels = _checked(labels, self.output.shape[-1])
-        conditions = self._conditions()
-        targets = np.repeat(self.target.reshape(-1), len(conditions))
-        outputs = np.repeat(self.output, times, axis=0)
-        below = [_words(condition) for condition in conditions] * (len(targets) // len(conditions))
-        names = [_title(int(t), row, labels) for t, row in zip(targets, outputs, strict=True)]
-        pairs = zip(names, below, strict=True)
-        return ["\n".join(part for part in pair if part) for pair in pairs]
-
-    def _conditions(self) -> tuple[Condition, ...]:
-        """Return the conditions; where there is none, one that names no layer."""
-        if isinstance(self.condition, tuple):
-            return self.condition
-        return ({} if self.condition is None else self.condition,)
-
     def _shown_conditions(self) -> str:
-        words = [_words(condition) for condition in self._conditions()]
+        words = [explained.words(condition) for condition in explained.conditions(self)]
         return _first(words) if isinstance(self.condition, tuple) else repr(words[0])
 
     def save(self, path: str | os.PathLike) -> None:
@@ -165,38 +142,3 @@ def _first(values: Sequence[Any]) -> str:
     """Return the first of a list, and how many there are in all."""
     shown = ", ".join(map(repr, values[:SHOWN]))
     return f"[{shown}, ... ({len(values)})]" if len(values) > SHOWN else f"[{shown}]"
-
-
-def _words(condition: Condition) -> str:
-    """Return a condition as a title: "conv1: 3, 5 & conv2: factors"."""
-    return " & ".join(f"{layer}: {_named(channels)}" for layer, channels in condition.items())
-
-
-def _named(channels: Channels) -> str:
-    if isinstance(channels, np.ndarray):
-        return "factors"
-    shown = ", ".join(map(str, channels[:SHOWN]))
-    return f"{shown}, ... ({len(channels)})" if len(channels) > SHOWN else shown
-
-
-def _checked(labels: Any, count: int) -> Sequence[str]:
-    """Refuse labels that are not one for each class: their numbers would be off."""
-    if isinstance(labels, str) or not hasattr(labels, "__len__"):
-        raise InputError(f"labels is a list of class names, not {labels!r}.")
-    if len(labels) != count:
-        raise InputError(
-            f"labels has {len(labels)} names, the model has {count} classes: give a name for each, "
-            "or a dict {class number: name}."
-        )
-    return list(labels)
-
-
-def _title(
-    target: int, output: np.ndarray, labels: Sequence[str] | Mapping[int, str] | None
-) -> str:
-    if target < 0:
-        return ""
-    name = f"class {target}"
-    if labels is not None:
-        name = str(labels.get(target, name) if isinstance(labels, Mapping) else labels[target])
-    return f"{name}: {output[target]:.2f}" if output.ndim == 1 else name

@@ -36,7 +36,7 @@ def symmetric_limits(relevance: ArrayLike, clip: float | None = None) -> Range:
     """
     if clip is not None and (not isinstance(clip, Real) or not 0 < clip <= 100):
         raise InputError(f"clip is a percentile above 0 and at most 100, not {clip!r}")
-    size = np.abs(_finite(relevance, "relevance"))
+    size = np.abs(finite(relevance, "relevance"))
     size = size[size > SMALLEST]
     if size.size == 0:
         return -1.0, 1.0
@@ -44,16 +44,9 @@ def symmetric_limits(relevance: ArrayLike, clip: float | None = None) -> Range:
     return -limit, limit
 
 
-def ranges(maps: Maps, clip: float | None, shared: bool) -> list[Range]:
-    """Return the symmetric range of each map: one for all of them, or each its own."""
-    if shared:
-        return [symmetric_limits(maps, clip)] * len(maps)
-    return [symmetric_limits(one, clip) for one in maps]
-
-
 def read_maps(relevance: ArrayLike, what: str = "relevance") -> tuple[Maps, bool]:
     """Return maps (n, height, width), channels summed, and whether they came as a batch."""
-    array = _finite(relevance, what)
+    array = finite(relevance, what)
     if array.ndim not in (2, 3, 4):
         raise InputError(
             f"{what} has shape {array.shape}; a heatmap takes (height, width), "
@@ -78,7 +71,7 @@ def read_rows(rows: Mapping[str, ArrayLike], count: int) -> dict[str, Maps]:
 
 def read_pictures(images: ArrayLike) -> list[Maps]:
     """Return images with values in [0, 1], each (height, width) or (height, width, 3)."""
-    array = _finite(images, "image")
+    array = finite(images, "image")
     if array.ndim not in (2, 3, 4) or (array.ndim > 2 and array.shape[-1] not in (1, 3)):
         raise InputError(
             f"image has shape {array.shape}; a picture is (height, width) or "
@@ -107,7 +100,7 @@ def repeated(
     """
     if images is None:
         return None
-    array = _finite(images, "image")
+    array = finite(images, "image")
     if array.shape == (samples, *sizes):
         array = array[..., np.newaxis]
     if array.ndim != 4 or len(array) == 1:
@@ -127,7 +120,7 @@ def _unit(images: Maps) -> Maps:
     return (images - low) / (high - low) if high > low else np.full_like(images, 0.5)
 
 
-def _finite(values: ArrayLike, what: str) -> Maps:
+def finite(values: ArrayLike, what: str) -> Maps:
     """Return `values` as float64, or refuse what is no array of finite real numbers."""
     try:
         array = np.asarray(values)

@@ -7,26 +7,18 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike, NDArray
 
-from lrpkeras.errors import InputError, near_misses
-from lrpkeras.plot.arrays import (
-    Maps,
-    Range,
-    ranges,
-    read_greys,
-    read_maps,
-    read_pictures,
-    read_rows,
-    symmetric_limits,
-)
+from lrpkeras.errors import InputError
+from lrpkeras.plot.arrays import Maps, read_greys, read_maps, read_pictures, read_rows
+from lrpkeras.plot.colours import is_dark
 from lrpkeras.plot.picture import Drawn, Picture
+from lrpkeras.plot.scale import Scale, draw_colorbar, read_scale
 from lrpkeras.plot.titles import read_titles, set_title
 
 PANEL = 2.4  # inches
@@ -41,7 +33,8 @@ def heatmap(
     titles: str | Sequence[str] | None = None,
     clip: float | None = None,
     shared_scale: bool = True,
-    cmap: str | Colormap = "seismic",
+    cmap: str | Colormap | None = None,
+    signed: bool | None = None,
     alpha: float = 0.6,
     colorbar: bool = True,
     columns: int = 8,
@@ -68,7 +61,11 @@ def heatmap(
     shared_scale
         Whether all maps of a batch use one range (comparable, one colour bar) or each its own.
     cmap
-        A diverging colour map or its matplotlib name.
+        A matplotlib colour map or its name, in place of ours: diverging, its centre at zero, or,
+        with `signed=False`, one that begins at zero.
+    signed
+        Whether the scale has a half for negative values. By default it has, unless no value is
+        negative: then it begins at zero.
     alpha
         The opacity of the maps over `image`, in [0, 1].
     colorbar
@@ -100,22 +97,22 @@ def heatmap(
     maps, is_batch = read_maps(relevance)
     names = read_titles(titles, len(maps))
     greys = read_greys(image, len(maps))
-    palette = _palette(cmap)
     if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
         raise InputError(f"alpha is an opacity between 0 and 1, not {alpha!r}")
-    limits = ranges(maps, clip, shared_scale)
     figure, panels = _panels(len(maps), columns) if axes is None else _given(axes, len(maps))
-    drawn = []
+    dark = is_dark(None if axes is None else panels[0])
+    shared = [maps] * len(maps) if shared_scale else list(maps[:, np.newaxis])
+    scales = [read_scale(one, clip=clip, signed=signed, cmap=cmap, dark=dark) for one in shared]
     for i, panel in enumerate(panels):
         extent = None if greys is None else _show_grey(panel, greys[i])
-        drawn.append(_show(panel, maps[i], limits[i], palette, extent, alpha))
+        _show(panel, maps[i], scales[i], extent, alpha)
     if titles is not None:
         _write_titles(figure, panels, names)
     if colorbar and shared_scale:
-        _colorbar(figure, drawn[0], list(panels), clip)
+        draw_colorbar(figure, scales[0], list(panels))
     elif colorbar:
-        for mappable, panel in zip(drawn, panels, strict=True):
-            _colorbar(figure, mappable, [panel], clip)
+        for scale, panel in zip(scales, panels, strict=True):
+            draw_colorbar(figure, scale, [panel])
     return Drawn(figure, panels if is_batch else panels[0])
 
 
@@ -125,7 +122,7 @@ def grid(
     *,
     titles: Sequence[str] | None = None,
     clip: float | None = None,
-    cmap: str | Colormap = "seismic",
+    cmap: str | Colormap | None = None,
     colorbar: bool = True,
 ) -> Drawn:
     """Compare explanations: a column for each image, a row for each way of explaining it.
@@ -164,34 +161,21 @@ def grid(
     """
     pictures = read_pictures(images)
     names = read_titles(titles, len(pictures))
-    palette = _palette(cmap)
     all_maps = read_rows(rows, len(pictures))
-    limits = {label: symmetric_limits(maps, clip) for label, maps in all_maps.items()}
+    dark = is_dark()
     shape = (1 + len(all_maps), len(pictures))
     figure, panels = _new_figure(*shape)
     for panel, picture in zip(panels[0], pictures, strict=True):
         panel.imshow(picture, cmap="gray", vmin=0, vmax=1)
     _write_titles(figure, panels[0], names)
     for line, (label, maps) in zip(panels[1:], all_maps.items(), strict=True):
+        scale = read_scale(maps, clip=clip, cmap=cmap, dark=dark)
         for panel, one in zip(line, maps, strict=True):
-            mappable = _show(panel, one, limits[label], palette)
+            _show(panel, one, scale)
         line[0].set_ylabel(label)
         if colorbar:
-            _colorbar(figure, mappable, list(line), clip)
+            draw_colorbar(figure, scale, list(line))
     return Drawn(figure, panels)
-
-
-def _palette(cmap: str | Colormap) -> Colormap:
-    """Return the colour map with an odd number of colours, so that zero has the centre's own."""
-    if isinstance(cmap, str):
-        if cmap not in matplotlib.colormaps:
-            raise InputError(
-                f"no colour map is called {cmap!r}{near_misses(cmap, matplotlib.colormaps)}"
-            )
-        cmap = matplotlib.colormaps[cmap]
-    if not isinstance(cmap, Colormap):
-        raise InputError(f"cmap is a matplotlib colour map or its name, not {cmap!r}")
-    return cmap.resampled(257)
 
 
 def _panels(count: int, columns: int) -> tuple[Figure, NDArray[np.object_]]:
@@ -261,32 +245,16 @@ def _show_grey(panel: Axes, grey: Maps) -> tuple[float, float, float, float]:
 def _show(
     panel: Axes,
     values: Maps,
-    limits: Range,
-    palette: Colormap,
+    scale: Scale,
     extent: tuple[float, float, float, float] | None = None,
     alpha: float = 1.0,
 ) -> AxesImage:
     """Draw one map, opaque unless it lies over an image (has an extent)."""
     return panel.imshow(
         values,
-        cmap=palette,
-        norm=Normalize(*limits),
+        cmap=scale.cmap,
+        norm=scale.norm,
         interpolation="nearest",
         extent=extent,
         alpha=None if extent is None else alpha,
-    )
-
-
-def _colorbar(
-    figure: FigureBase, mappable: AxesImage, panels: list[Axes], clip: float | None
-) -> None:
-    """Draw the scale beside the panels; a clipped one has pointed ends and says what it is."""
-    clipped = clip is not None and clip < 100
-    figure.colorbar(
-        mappable,
-        ax=panels,
-        label=f"relevance, clipped\nat percentile {clip:g} of |R| > 0" if clipped else "relevance",
-        extend="both" if clipped else "neither",
-        pad=0.02,
-        format="%.3g",  # a power of ten set apart would push the rows of a grid out of line
     )

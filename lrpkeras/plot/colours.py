@@ -1,0 +1,123 @@
+"""The colours of relevance: zero is neutral, red speaks for the class, blue against it.
+
+Relevance that is nowhere negative has the red arm alone, so that a colour means the same in every
+picture. The arms are curves through CIELAB in nearly equal steps, chosen by how far apart their
+ends stay for readers with protanopia, deuteranopia or tritanopia, and in grey print
+(`tests/test_colours.py` simulates all four).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb, to_rgba
+
+from lrpkeras.errors import InputError, near_misses
+
+STEPS = 257
+"""How many colours a map has: odd, so that zero has the centre's own."""
+
+MIDDLE = 0.184  # the luminance whose CIE lightness is 50
+
+
+@dataclass(frozen=True)
+class Arms:
+    """Colours from zero outwards, at equal distances."""
+
+    zero: str
+    blues: str
+    reds: str
+
+
+LIGHT = Arms(
+    zero="#f7f7f7",
+    blues="#e1e6f9 #cad4f9 #b3c2f8 #9cb0f6 #849df3 #6c89ee #5176e7 #2f62e0",
+    reds="#fce1da #fdcabc #f8b19e #f09780 #e37a63 #d15b46 #ba382a #a00010",
+)
+# For dark pages, where zero is dark, as on white ones it is light.
+DARK = Arms(
+    zero="#1a1a1a",
+    blues="#232333 #2c3050 #374072 #475897 #5f76bd #7996db #92b4f0 #a8d0ff",
+    reds="#321f1b #49251d #632c20 #7e3625 #9d432d #c0583a #e2744e #ff9468",
+)
+
+
+def signed(dark: bool = False) -> Colormap:
+    """Return the diverging map: blue below zero, neutral at zero, red above.
+
+    Lightness falls steadily to either side, faster to the red one: in grey print the two ends
+    differ. With `dark`, for dark pages, it rises.
+
+    Examples
+    --------
+    >>> [round(255 * part) for part in signed()(0.5)[:3]]
+    [247, 247, 247]
+    """
+    arms = DARK if dark else LIGHT
+    colours = [*reversed(arms.blues.split()), arms.zero, *arms.reds.split()]
+    return LinearSegmentedColormap.from_list("lrpkeras_signed", colours, N=STEPS)
+
+
+def unsigned(dark: bool = False) -> Colormap:
+    """Return the sequential map: `signed` from zero up, so that equal colours mean equal signs.
+
+    Examples
+    --------
+    >>> unsigned()(0.0) == signed()(0.5), unsigned()(1.0) == signed()(1.0)
+    (True, True)
+    """
+    arms = DARK if dark else LIGHT
+    colours = [arms.zero, *arms.reds.split()]
+    return LinearSegmentedColormap.from_list("lrpkeras_unsigned", colours, N=STEPS)
+
+
+def read_cmap(cmap: str | Colormap) -> Colormap:
+    """Return a matplotlib colour map, or one by its name, with an odd number of colours.
+
+    Raises
+    ------
+    lrpkeras.errors.InputError
+        Where matplotlib has no map of that name; near ones are told.
+
+    Examples
+    --------
+    >>> read_cmap("bwr").N
+    257
+    """
+    if isinstance(cmap, str):
+        if cmap not in matplotlib.colormaps:
+            raise InputError(
+                f"no colour map is called {cmap!r}{near_misses(cmap, matplotlib.colormaps)}"
+            )
+        cmap = matplotlib.colormaps[cmap]
+    if not isinstance(cmap, Colormap):
+        raise InputError(f"cmap is a matplotlib colour map or its name, not {cmap!r}")
+    return cmap.resampled(STEPS)
+
+
+def is_dark(axes: Axes | None = None) -> bool:
+    """Return whether Axes are dark; without any, whether new ones would be, by the rcParams.
+
+    Dark is what is nearer to black than to white for the eye: CIE lightness below 50. What is
+    transparent is as what lies below it; below all lies white.
+
+    Examples
+    --------
+    >>> with matplotlib.rc_context({"axes.facecolor": "black"}):
+    ...     is_dark()
+    True
+    """
+    if axes is None:
+        faces = [matplotlib.rcParams["axes.facecolor"], matplotlib.rcParams["figure.facecolor"]]
+    else:
+        faces = [axes.get_facecolor(), axes.figure.get_facecolor()]
+    opaque = [to_rgb(face) for face in faces if to_rgba(face)[3] > 0.5]
+    red, green, blue = (_linear(part) for part in (opaque or [(1.0, 1.0, 1.0)])[0])
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue < MIDDLE
+
+
+def _linear(part: float) -> float:
+    """Return the light of one part of an sRGB colour [IEC 61966-2-1]."""
+    return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)
