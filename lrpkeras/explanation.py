@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from lrpkeras import plot as plotting
+from lrpkeras.card import card
 from lrpkeras.conditions import Condition
 from lrpkeras.errors import InputError
 from lrpkeras.plot import explained
@@ -58,6 +59,10 @@ class Explanation:
             **({"condition": self._shown_conditions()} if self.condition is not None else {}),
         }
         return f"Explanation({', '.join(f'{name}={part}' for name, part in parts.items())})"
+
+    def _repr_html_(self) -> str:
+        """Show a small table and the first maps in a notebook."""
+        return card(self, None if self.about is None else self.about.summary.preset)
 
     def plot(
         self,
