@@ -16,7 +16,19 @@ from lrpkeras.rules.rule import Array, Prepared, Rule, Vanishing
 
 @dataclass(frozen=True)
 class Pass(Rule):
-    """Relevance goes through an activation unchanged [Bach et al. 2015, section "multilayer"]."""
+    """Relevance goes through an activation unchanged [Bach et al. 2015, section "multilayer"].
+
+    Examples
+    --------
+    All of `tanh(1) = 0.76`:
+
+    >>> import keras, lrpkeras
+    >>> from lrpkeras import rules
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Activation("tanh")])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"Activation": rules.Pass()})
+    >>> analyzer([[1.0]]).numpy().round(2)
+    array([[0.76]], dtype=float32)
+    """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Activation,)
 
@@ -45,6 +57,20 @@ class Guided(Rule):
     """Guided backpropagation: `R_in = f'(x) max(R, 0)` [Springenberg et al. 2015].
 
     Together with `Gradient` at all other nodes; not a decomposition, and not linear in relevance.
+
+    Examples
+    --------
+    Gradients 2, -3 and 4 arrive, and the last ReLU is closed:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> dense = keras.layers.Dense(1, use_bias=False)
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.ReLU(), dense])
+    >>> dense.set_weights([np.array([[2.0], [-3.0], [4.0]])])
+    >>> entries = {"Activation": rules.Guided(), "*": rules.Gradient()}
+    >>> analyzer = lrpkeras.Analyzer(model, lrpkeras.Preset(entries, seed="gradient"))
+    >>> analyzer([[1.0, 1.0, -1.0]]).numpy()
+    array([[ 2., -0.,  0.]], dtype=float32)
     """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Activation,)
@@ -100,6 +126,20 @@ class Deconv(Rule):
 
     Whatever the activation and its input. Together with `Gradient` at all other nodes; not a
     decomposition, and not linear in relevance.
+
+    Examples
+    --------
+    Gradients 2, -3 and 4 arrive; that the last ReLU is closed plays no part:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> dense = keras.layers.Dense(1, use_bias=False)
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.ReLU(), dense])
+    >>> dense.set_weights([np.array([[2.0], [-3.0], [4.0]])])
+    >>> entries = {"Activation": rules.Deconv(), "*": rules.Gradient()}
+    >>> analyzer = lrpkeras.Analyzer(model, lrpkeras.Preset(entries, seed="gradient"))
+    >>> analyzer([[1.0, 1.0, -1.0]]).numpy()
+    array([[ 2., -0.,  4.]], dtype=float32)
     """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Activation,)

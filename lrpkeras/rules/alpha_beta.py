@@ -49,6 +49,24 @@ class AlphaBeta(BiasRule):
         [Gonzalez 2020: alpha 1, beta -1; alpha 0, beta 1; alpha 1, beta 1].
     bias
         What becomes of the bias's share: see `BiasRule`. Ignored, it leaves both denominators.
+
+    Raises
+    ------
+    RuleError
+        If a parameter is out of its range, or `alpha - beta` is not 1 and `conserve` not False.
+
+    Examples
+    --------
+    Messages 3 and -2 make z = 1; 2 for the positive one, -1 for the negative one:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> dense = keras.layers.Dense(1, use_bias=False)
+    >>> model = keras.Sequential([keras.Input((2,)), dense])
+    >>> dense.set_weights([np.array([[3.0], [-1.0]])])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"dense": rules.AlphaBeta(2, 1)})
+    >>> analyzer([[1.0, 2.0]]).numpy().round(2)
+    array([[ 2., -1.]], dtype=float32)
     """
 
     alpha: float = 2.0
@@ -264,6 +282,19 @@ class ZPlus(AlphaBeta):
     ----------
     bias
         What becomes of the bias's share: see `BiasRule`. Ignored, it leaves the denominator.
+
+    Examples
+    --------
+    Messages 3 and -2 make z = 1; the positive one gets it all:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> dense = keras.layers.Dense(1, use_bias=False)
+    >>> model = keras.Sequential([keras.Input((2,)), dense])
+    >>> dense.set_weights([np.array([[3.0], [-1.0]])])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"dense": rules.ZPlus()})
+    >>> analyzer([[1.0, 2.0]]).numpy().round(2)
+    array([[1., 0.]], dtype=float32)
     """
 
     alpha: float = field(default=1.0, init=False)

@@ -48,6 +48,19 @@ class Box(Rule):
     ------
     RuleError
         If low > high, or where something else than moves and rescaling lies in front of the node.
+
+    Examples
+    --------
+    Weights 3 and -1 at x = (1, 2): 3 above the lowest message, and 4 - 2 = 2:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> dense = keras.layers.Dense(1, use_bias=False)
+    >>> model = keras.Sequential([keras.Input((2,)), dense])
+    >>> dense.set_weights([np.array([[3.0], [-1.0]])])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"dense": rules.Box(low=0, high=4)})
+    >>> analyzer([[1.0, 2.0]]).numpy().round(2)
+    array([[0.6, 0.4]], dtype=float32)
     """
 
     low: Any = None

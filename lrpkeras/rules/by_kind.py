@@ -34,6 +34,17 @@ class Adjoint(ByKind):
 
     Resizing of images: `R_i = sum_j w_ij R_j` by the weights alone, whatever the pixels' values. A
     row that is looked up gives the index all of its relevance; what is masked out gets none.
+
+    Examples
+    --------
+    What each position is copied to adds up there:
+
+    >>> import keras, lrpkeras
+    >>> from lrpkeras import rules
+    >>> model = keras.Sequential([keras.Input((2, 1)), keras.layers.UpSampling1D(2)])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"Route": rules.Adjoint()})
+    >>> analyzer([[[1.0], [3.0]]]).numpy().ravel()
+    array([2., 6.], dtype=float32)
     """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Route, Fork, Resample, Lookup, Masked)
@@ -44,7 +55,19 @@ class Adjoint(ByKind):
 
 @dataclass(frozen=True)
 class Winner(ByKind):
-    """All relevance goes to the maximum of a window or of several inputs, the first one on ties."""
+    """All relevance goes to the maximum of a window or of several inputs, the first one on ties.
+
+    Examples
+    --------
+    The first of two maxima gets it all:
+
+    >>> import keras, lrpkeras
+    >>> from lrpkeras import rules
+    >>> model = keras.Sequential([keras.Input((3, 1)), keras.layers.GlobalMaxPooling1D()])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"MaxPool": rules.Winner()})
+    >>> analyzer([[[2.0], [2.0], [1.0]]]).numpy().ravel().round(2)
+    array([2., 0., 0.], dtype=float32)
+    """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (MaxPool, Extremum)
 
@@ -54,7 +77,19 @@ class Winner(ByKind):
 
 @dataclass(frozen=True)
 class Ties(ByKind):
-    """All maxima of a window, or of several inputs, share its relevance equally."""
+    """All maxima of a window, or of several inputs, share its relevance equally.
+
+    Examples
+    --------
+    Two maxima get half each:
+
+    >>> import keras, lrpkeras
+    >>> from lrpkeras import rules
+    >>> model = keras.Sequential([keras.Input((3, 1)), keras.layers.GlobalMaxPooling1D()])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"MaxPool": rules.Ties()})
+    >>> analyzer([[[2.0], [2.0], [1.0]]]).numpy().ravel().round(2)
+    array([1., 1., 0.], dtype=float32)
+    """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (MaxPool, Extremum)
 
@@ -74,6 +109,24 @@ class Proportional(ByKind):
     delta
         Where the parts cancel, `|sum a_i| < delta sum |a_i|`, shares are by `|a_i|` instead of
         `a_i`, so that relevance cannot blow up; >= 0, and 0 for never.
+
+    Raises
+    ------
+    RuleError
+        If a parameter is out of its range.
+
+    Examples
+    --------
+    Of 3 + 1 = 4 each term gets its own:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> terms = [keras.Input((1,)), keras.Input((1,))]
+    >>> model = keras.Model(terms, keras.layers.Add()(terms))
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"Sum": rules.Proportional()})
+    >>> one, other = analyzer([np.array([[3.0]]), np.array([[1.0]])])
+    >>> one.numpy().item(), other.numpy().item()
+    (3.0, 1.0)
     """
 
     delta: float = 1e-6
@@ -114,6 +167,22 @@ class Taylor(ByKind):
         "input" or "reference": where the slope of activations is taken.
     epsilon
         Stabilizer of the denominator f(x) of activations, > 0.
+
+    Raises
+    ------
+    RuleError
+        If a parameter is out of its range.
+
+    Examples
+    --------
+    Of `tanh(1) = 0.76` the expansion holds `tanh'(1) = 0.42`:
+
+    >>> import keras, lrpkeras
+    >>> from lrpkeras import rules
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Activation("tanh")])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"Activation": rules.Taylor()})
+    >>> analyzer([[1.0]]).numpy().round(2)
+    array([[0.42]], dtype=float32)
     """
 
     reference: float = 0.0

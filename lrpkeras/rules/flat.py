@@ -20,6 +20,19 @@ class Flat(ByKind):
 
     n_j counts real inputs; padding is none. [Lapuschkin et al. 2019, which counts padding.]
     Conserves all but what an output has that no input reaches.
+
+    Examples
+    --------
+    Two inputs, half for each:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> dense = keras.layers.Dense(1, use_bias=False)
+    >>> model = keras.Sequential([keras.Input((2,)), dense])
+    >>> dense.set_weights([np.array([[3.0], [-1.0]])])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"dense": rules.Flat()})
+    >>> analyzer([[1.0, 2.0]]).numpy().round(2)
+    array([[0.5, 0.5]], dtype=float32)
     """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Linear, Affine, AveragePool, Resample)

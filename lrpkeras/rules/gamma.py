@@ -41,6 +41,24 @@ class Gamma(BiasRule):
     bias
         What becomes of the bias's share: see `BiasRule`. Ignored, it leaves every denominator,
         and the sign of `z_j - b_j` chooses the formula.
+
+    Raises
+    ------
+    RuleError
+        If a parameter is out of its range.
+
+    Examples
+    --------
+    Messages 3 and -2 count as 6 and -2:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> dense = keras.layers.Dense(1, use_bias=False)
+    >>> model = keras.Sequential([keras.Input((2,)), dense])
+    >>> dense.set_weights([np.array([[3.0], [-1.0]])])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"dense": rules.Gamma(1.0)})
+    >>> analyzer([[1.0, 2.0]]).numpy().round(2)
+    array([[ 1.5, -0.5]], dtype=float32)
     """
 
     gamma: float = 0.25

@@ -41,6 +41,18 @@ class Identity(Rule):
     """Relevance passes unchanged, where input and output have one shape: all is conserved.
 
     At local response normalization it is the baseline of Binder et al. 2016, section 3.
+
+    Examples
+    --------
+    Values 1 and 3 become -1 and 1, and the relevance 1 of the second stays where it is:
+
+    >>> import keras, lrpkeras
+    >>> from lrpkeras import rules
+    >>> layer = keras.layers.LayerNormalization(center=False, scale=False, epsilon=1e-9)
+    >>> model = keras.Sequential([keras.Input((2,)), layer])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"Normalize": rules.Identity()})
+    >>> analyzer([[1.0, 3.0]], 1).numpy().round(2)
+    array([[-0.,  1.]], dtype=float32)
     """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Linear, Affine, Normalize, LocalNormalize)
@@ -65,7 +77,21 @@ class Identity(Rule):
 
 @dataclass(frozen=True)
 class Gradient(Rule):
-    """The vector-Jacobian product: `R_i = sum_j dz_j / dx_i R_j`. Not a decomposition."""
+    """The vector-Jacobian product: `R_i = sum_j dz_j / dx_i R_j`. Not a decomposition.
+
+    Examples
+    --------
+    Weights 3 and -1, and relevance 1 at the output:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> dense = keras.layers.Dense(1, use_bias=False)
+    >>> model = keras.Sequential([keras.Input((2,)), dense])
+    >>> dense.set_weights([np.array([[3.0], [-1.0]])])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"dense": rules.Gradient()})
+    >>> analyzer([[1.0, 2.0]]).numpy().round(2)
+    array([[ 3., -1.]], dtype=float32)
+    """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (
         Linear,

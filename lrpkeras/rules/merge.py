@@ -162,7 +162,21 @@ class InputWinner(Rule):
 
 @dataclass(frozen=True)
 class Equal(Rule):
-    """Every term of a sum gets the same, `R_i = R / n`, whatever its value and coefficient."""
+    """Every term of a sum gets the same, `R_i = R / n`, whatever its value and coefficient.
+
+    Examples
+    --------
+    Of 3 + 1 = 4 each term gets half:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> terms = [keras.Input((1,)), keras.Input((1,))]
+    >>> model = keras.Model(terms, keras.layers.Add()(terms))
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"Sum": rules.Equal()})
+    >>> one, other = analyzer([np.array([[3.0]]), np.array([[1.0]])])
+    >>> one.numpy().item(), other.numpy().item()
+    (2.0, 2.0)
+    """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Sum,)
 
@@ -193,6 +207,20 @@ class Signal(Rule):
     """A product passes relevance to its signals and none to its gates [Arras et al. 2017].
 
     Gates are the factors that come from a sigmoid-like function; several signals share equally.
+
+    Examples
+    --------
+    Of `4 sigmoid(0) = 2` the signal gets all, the gate nothing:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> signal, switch = keras.Input((1,)), keras.Input((1,))
+    >>> gate = keras.layers.Activation("sigmoid")(switch)
+    >>> model = keras.Model([signal, switch], keras.layers.Multiply()([signal, gate]))
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"Product": rules.Signal()})
+    >>> one, other = analyzer([np.array([[4.0]]), np.array([[0.0]])])
+    >>> one.numpy().item(), other.numpy().item()
+    (2.0, 0.0)
     """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Product,)
@@ -216,7 +244,21 @@ class Signal(Rule):
 
 @dataclass(frozen=True)
 class Uniform(Rule):
-    """A product passes relevance to all its factors in equal parts."""
+    """A product passes relevance to all its factors in equal parts.
+
+    Examples
+    --------
+    Of 3 x 2 = 6 each factor gets half:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> factors = [keras.Input((1,)), keras.Input((1,))]
+    >>> model = keras.Model(factors, keras.layers.Multiply()(factors))
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"Product": rules.Uniform()})
+    >>> one, other = analyzer([np.array([[3.0]]), np.array([[2.0]])])
+    >>> one.numpy().item(), other.numpy().item()
+    (3.0, 3.0)
+    """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Product,)
 

@@ -18,6 +18,16 @@ class Abs(Rule):
 
     The share of the shift stays with it; nothing is amplified, whatever the signs. Rebuilt from
     code that cites the paper, whose text was not at hand.
+
+    Examples
+    --------
+    Of `z = 2 x + 1 = 3` the shift keeps a third:
+
+    >>> import keras, lrpkeras
+    >>> from lrpkeras import rules
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Rescaling(2.0, offset=1.0)])
+    >>> lrpkeras.Analyzer(model, rules={"Affine": rules.Abs()})([[1.0]]).numpy()
+    array([[2.]], dtype=float32)
     """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Affine,)

@@ -23,6 +23,24 @@ class Power(ProductRule):
         A whole number >= 1.
     epsilon
         Stabilizer, > 0, in units of z to the power p.
+
+    Raises
+    ------
+    RuleError
+        If a parameter is out of its range.
+
+    Examples
+    --------
+    Messages 3 and -2, whose squares are 9 and 4:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> dense = keras.layers.Dense(1, use_bias=False)
+    >>> model = keras.Sequential([keras.Input((2,)), dense])
+    >>> dense.set_weights([np.array([[3.0], [-1.0]])])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"dense": rules.Power(p=2)})
+    >>> analyzer([[1.0, 2.0]]).numpy().round(2)
+    array([[0.69, 0.31]], dtype=float32)
     """
 
     p: int = 2

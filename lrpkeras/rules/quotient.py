@@ -83,6 +83,19 @@ class Zero(Quotient):
     ----------
     bias
         What becomes of the bias's share: see `BiasRule`. Ignored, it leaves z.
+
+    Examples
+    --------
+    Messages 3 and -2 make z = 1:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> dense = keras.layers.Dense(1, use_bias=False)
+    >>> model = keras.Sequential([keras.Input((2,)), dense])
+    >>> dense.set_weights([np.array([[3.0], [-1.0]])])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"dense": rules.Zero()})
+    >>> analyzer([[1.0, 2.0]]).numpy().round(2)
+    array([[ 3., -2.]], dtype=float32)
     """
 
     def whole(self, z: Array) -> Array:
@@ -114,6 +127,24 @@ class Epsilon(Quotient):
         Stabilizer, > 0, in units of z.
     bias
         What becomes of the bias's share: see `BiasRule`. Ignored, it leaves z.
+
+    Raises
+    ------
+    RuleError
+        If a parameter is out of its range.
+
+    Examples
+    --------
+    Messages 3 and -2 make z = 1, and epsilon takes as much:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> dense = keras.layers.Dense(1, use_bias=False)
+    >>> model = keras.Sequential([keras.Input((2,)), dense])
+    >>> dense.set_weights([np.array([[3.0], [-1.0]])])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"dense": rules.Epsilon(1.0)})
+    >>> analyzer([[1.0, 2.0]]).numpy().round(2)
+    array([[ 1.5, -1. ]], dtype=float32)
     """
 
     epsilon: float = 1e-6

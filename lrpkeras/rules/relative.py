@@ -38,6 +38,19 @@ class Relative(ByKind):
     map is within exp(-50) and exp(50) in float32 (600 in float64); beyond, as in any deep network,
     a map is true up to one positive factor for each sample and target. It is linear in the starting
     relevance but for eq. 13, whose factors depend on it: there it is homogeneous.
+
+    Examples
+    --------
+    Messages 3 and -2, divided by M N = 2 inputs times 1 output:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> dense = keras.layers.Dense(1, use_bias=False)
+    >>> model = keras.Sequential([keras.Input((2,)), dense])
+    >>> dense.set_weights([np.array([[3.0], [-1.0]])])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"dense": rules.Relative()})
+    >>> analyzer([[1.0, 2.0]]).numpy().round(2)
+    array([[ 1.5, -1. ]], dtype=float32)
     """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Linear, Affine, MaxPool, AveragePool, Sum)

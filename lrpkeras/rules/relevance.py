@@ -56,6 +56,15 @@ class Relevance:
         would be zero in float32 long before it reaches the input of a deep model.
     steps, operands
         Elementwise steps that `source` waits for, until somebody reads `array`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lrpkeras.rules import Relevance
+    >>> value = np.array([[2.0, 5.0]])
+    >>> ratio = Relevance(np.array([[[0.5, 1.0]]]), "ratio")
+    >>> np.asarray(ratio.absolute(value)).tolist()
+    [[[1.0, 5.0]]]
     """
 
     source: Array
@@ -80,8 +89,13 @@ class Relevance:
         ----------
         function
             A function of a module, of arrays alone.
-        operands
+        *operands
             Arrays that broadcast against `(k, batch, ...)`.
+
+        Returns
+        -------
+        Relevance
+            In the same form and scale.
         """
         if self.steps.functions and "array" in self.__dict__:
             return self.with_array(self.array).then(function, *operands)
@@ -94,7 +108,20 @@ class Relevance:
         return replace(self, steps=steps, operands=tuple(held))
 
     def each(self, function: Callable, *operands: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Return what an elementwise function makes of the array with each of some operands."""
+        """Return what an elementwise function makes of the array with each of some operands.
+
+        Parameters
+        ----------
+        function
+            A function of a module, of arrays alone.
+        *operands
+            For each result the arrays that the function takes beside the array.
+
+        Returns
+        -------
+        tuple of tensor
+            One for each of the operands, `(k, batch, ...)`, made in one pass over memory.
+        """
         if len(operands) == 1:
             return (self.then(function, *operands[0]).array,)
         widths = tuple(map(len, operands))
@@ -113,30 +140,93 @@ class Relevance:
         return self.form == "ratio"
 
     def absolute(self, value: Array) -> Array:
-        """Return relevance itself, but for its scale, given the value `(batch, ...)`."""
+        """Return relevance itself, but for its scale, given the value `(batch, ...)`.
+
+        Parameters
+        ----------
+        value
+            The tensor that this is the relevance of.
+
+        Returns
+        -------
+        tensor
+            Shape `(k, batch, ...)`.
+        """
         return self.multiplied(value).array
 
     def multiplied(self, value: Array) -> Relevance:
-        """Return relevance in the form "R", given the value `(batch, ...)`."""
+        """Return relevance in the form "R", given the value `(batch, ...)`.
+
+        Parameters
+        ----------
+        value
+            The tensor that this is the relevance of.
+
+        Returns
+        -------
+        Relevance
+            The same relevance.
+        """
         return replace(self.then(times, value), form="R") if self.is_ratio else self
 
     def with_array(self, array: Array) -> Relevance:
-        """Return an array in the same form and scale."""
+        """Return an array in the same form and scale.
+
+        Parameters
+        ----------
+        array
+            Shape `(k, batch, ...)`.
+
+        Returns
+        -------
+        Relevance
+            That array's.
+        """
         return Relevance(array, self.form, self.log_scale)
 
     def unscaled(self) -> Relevance:
-        """Return the array alone, without its scale."""
+        """Return the array alone, without its scale.
+
+        Returns
+        -------
+        Relevance
+            With a `log_scale` of None.
+        """
         return self if self.log_scale is None else replace(self, log_scale=None)
 
     def scaled(self, log_scale: Array | None) -> Relevance:
-        """Return the same array times `exp(log_scale)` `(k, batch)`, carried apart from it."""
+        """Return the same array times `exp(log_scale)`, carried apart from it.
+
+        Parameters
+        ----------
+        log_scale
+            Shape `(k, batch)`; None changes nothing.
+
+        Returns
+        -------
+        Relevance
+            With the sum of both scales.
+        """
         if log_scale is None:
             return self
         own = log_scale if self.log_scale is None else self.log_scale + log_scale
         return replace(self, log_scale=own)
 
     def at(self, log_scale: Array, value: Array) -> Array:
-        """Return relevance itself in units of `exp(log_scale)`, `(k, batch)`."""
+        """Return relevance itself in units of `exp(log_scale)`.
+
+        Parameters
+        ----------
+        log_scale
+            Shape `(k, batch)`.
+        value
+            The tensor that this is the relevance of, `(batch, ...)`.
+
+        Returns
+        -------
+        tensor
+            Shape `(k, batch, ...)`.
+        """
         own = ops.zeros_like(log_scale) if self.log_scale is None else self.log_scale
         array = self.absolute(value)
         # Against the scale of nothing the change has no bound, and infinity times zero is none.

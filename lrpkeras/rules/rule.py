@@ -20,7 +20,24 @@ OfKind = Any
 
 
 class Vanishing(NamedTuple):
-    """Where relevance is known to be zero: where the tensor is zero; where it is not positive."""
+    """Where relevance is known to be zero, for every input of the model.
+
+    Attributes
+    ----------
+    at_zero
+        Wherever the tensor is zero.
+    unless_positive
+        Wherever the tensor is not positive, as in front of a ReLU.
+
+    Examples
+    --------
+    What `ZPlus` gives a ReLU's output is zero where that is zero, so nothing arrives where the
+    ReLU is closed:
+
+    >>> from lrpkeras import rules
+    >>> rules.Vanishing(at_zero=True).unless_positive
+    False
+    """
 
     at_zero: bool = False
     unless_positive: bool = False
@@ -33,6 +50,34 @@ class Rule:
     A rule passes relevance back through one node in three steps. `prepare` makes modified kernels
     and constants, once; `linearize` computes all that does not depend on the target; `propagate`
     is the way back. For k targets the first two are shared.
+
+    Attributes
+    ----------
+    kinds
+        The kinds of nodes that the rule is made for, such as `lrpkeras.graph.nodes.Linear`.
+
+    Examples
+    --------
+    A rule for sums that sends all relevance along the first term:
+
+    >>> from dataclasses import dataclass
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras.graph.nodes import Sum
+    >>> from lrpkeras.rules import Relevance, Rule
+    >>> @dataclass(frozen=True)
+    ... class First(Rule):
+    ...     kinds = (Sum,)
+    ...
+    ...     def propagate(self, state, relevance):
+    ...         node, prepared, inputs, output = state
+    ...         array = relevance.absolute(output)
+    ...         return Relevance(array), *(Relevance(0 * array) for _ in inputs[1:])
+    >>> terms = [keras.Input((1,)), keras.Input((1,))]
+    >>> model = keras.Model(terms, keras.layers.Add()(terms))
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"Sum": First()})
+    >>> one, other = analyzer([np.array([[3.0]]), np.array([[1.0]])])
+    >>> one.numpy().item(), other.numpy().item()
+    (4.0, 0.0)
     """
 
     kinds: ClassVar[tuple[type[Node], ...]] = ()
@@ -48,14 +93,48 @@ class Rule:
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def applies(self, node: Node) -> bool:
-        """Whether this rule is made for nodes of this kind."""
+        """Tell whether this rule is made for nodes of this kind.
+
+        Parameters
+        ----------
+        node
+            Any node of a graph.
+
+        Returns
+        -------
+        bool
+            Whether an entry of a preset may give the node this rule.
+        """
         return isinstance(node, self.kinds)
 
     def validate(self, node: OfKind) -> None:
-        """Raise `RuleError` where the rule cannot apply to a node of a kind that it is made for."""
+        """Refuse a node of a kind that the rule is made for, but that it cannot apply to.
+
+        Parameters
+        ----------
+        node
+            A node of a kind that the rule is made for.
+
+        Raises
+        ------
+        RuleError
+            If it cannot apply there; not by default.
+        """
 
     def prepare(self, node: OfKind) -> dict[str, Array]:
-        """Return every array that the two other steps, and the forward pass, will read."""
+        """Return every array that the two other steps, and the forward pass, will read.
+
+        Parameters
+        ----------
+        node
+            A node of a kind that the rule is made for.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            The node's parameters, unless a rule says otherwise. They are held as variables, which
+            `Analyzer.refresh` assigns anew.
+        """
         return dict(node.parameters)
 
     def evaluate(
@@ -63,23 +142,78 @@ class Rule:
     ) -> tuple[Array, Any]:
         """Return the node's output, as it is held, and the state that `linearize` would return.
 
-        None leaves that to the way back: until then inputs and output alone are held in memory. It
-        is made here where a rule shares work between them.
+        Parameters
+        ----------
+        node
+            A node of a kind that the rule is made for.
+        prepared
+            What `prepare` returned.
+        inputs
+            The node's inputs, `(batch, ...)` each.
+
+        Returns
+        -------
+        output : tensor
+            Shape `(batch, ...)`.
+        state : Any
+            None leaves it to the way back: until then inputs and output alone are held in memory.
+            It is made here where a rule shares work between the two.
         """
         return node.held(node.compute(inputs, prepared)), None
 
     def linearize(
         self, node: OfKind, prepared: Prepared, inputs: tuple[Array, ...], output: Array
     ) -> Any:
-        """Return all that `propagate` needs and that does not depend on the target."""
+        """Return all that `propagate` needs and that does not depend on the target.
+
+        Parameters
+        ----------
+        node
+            A node of a kind that the rule is made for.
+        prepared
+            What `prepare` returned.
+        inputs
+            The node's inputs, `(batch, ...)` each.
+        output
+            The node's output, `(batch, ...)`.
+
+        Returns
+        -------
+        Any
+            The state; `(node, prepared, inputs, output)` unless a rule says otherwise.
+        """
         return node, prepared, inputs, output
 
     def propagate(self, state: Any, relevance: Relevance) -> tuple[Relevance | None, ...]:
-        """Return the relevance of each receiving input; None where it gets none by design."""
+        """Return the relevance of each receiving input; None where it gets none by design.
+
+        Parameters
+        ----------
+        state
+            What `linearize` returned.
+        relevance
+            Relevance of the node's output, for k targets.
+
+        Returns
+        -------
+        tuple of Relevance
+            One for each input that can receive relevance (indices and masks cannot).
+        """
         raise NotImplementedError
 
     def reaches(self, node: OfKind) -> tuple[bool, ...]:
-        """Tell which inputs get relevance at all; for all others `propagate` returns None."""
+        """Tell which inputs get relevance at all; for all others `propagate` returns None.
+
+        Parameters
+        ----------
+        node
+            A node of a kind that the rule is made for.
+
+        Returns
+        -------
+        tuple of bool
+            One for each input that can receive relevance.
+        """
         return (True,) * node.receives
 
     def denominator(self, state: Any) -> Array | None:
@@ -87,11 +221,35 @@ class Rule:
 
         A rule that divides by z gives a message with the sign of z a positive share. One that
         splits messages by sign, or looks at weights alone, gives positive shares whatever z.
+
+        Parameters
+        ----------
+        state
+            What `linearize` returned.
+
+        Returns
+        -------
+        tensor or None
+            Shaped like the output; `Analyzer(initial="unit")` starts with its sign.
         """
         return None
 
     def vanishing(self, node: OfKind, output: Vanishing) -> Vanishing:
-        """Tell where relevance of the inputs vanishes, given where that of the output does."""
+        """Tell where relevance of the inputs vanishes, given where that of the output does.
+
+        Parameters
+        ----------
+        node
+            A node of a kind that the rule is made for.
+        output
+            Where relevance of the output is known to be zero.
+
+        Returns
+        -------
+        Vanishing
+            The same of the inputs; nowhere, unless a rule knows better. It saves work where a ReLU
+            below is closed, and must hold for every input of the model.
+        """
         return Vanishing()
 
     def losses(self, state: Any, relevance: Array) -> dict[str, Array]:
@@ -106,7 +264,8 @@ class Rule:
 
         Returns
         -------
-        Arrays that broadcast against `relevance`.
+        dict of str to tensor
+            By the sink's name, what it takes: arrays that broadcast against `relevance`.
         """
         return {}
 

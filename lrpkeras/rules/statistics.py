@@ -35,6 +35,24 @@ class Detach(Rule):
         Stabilizer, > 0, in units of y.
     mean
         "constant" or "linear": what a change of x does to the mean that is subtracted.
+
+    Raises
+    ------
+    RuleError
+        If a parameter is out of its range.
+
+    Examples
+    --------
+    Values 1 and 3 become -1 and 1. With a mean that is linear in x the value 1 counts against
+    the output that lies above the mean:
+
+    >>> import keras, lrpkeras
+    >>> from lrpkeras import rules
+    >>> layer = keras.layers.LayerNormalization(center=False, scale=False, epsilon=1e-9)
+    >>> model = keras.Sequential([keras.Input((2,)), layer])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"Normalize": rules.Detach(mean="linear")})
+    >>> analyzer([[1.0, 3.0]], 1).numpy().round(2)
+    array([[-0.5,  1.5]], dtype=float32)
     """
 
     epsilon: float = 1e-6

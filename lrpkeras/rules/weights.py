@@ -32,6 +32,19 @@ class WSquare(Rule):
 
     [Montavon et al. 2017, eq. 12.] The input's value plays no part, the bias neither, and padding
     has no weight. Conserves all but what an output has whose weights are all zero.
+
+    Examples
+    --------
+    Weights 3 and -1, whose squares are 9 and 1:
+
+    >>> import keras, lrpkeras, numpy as np
+    >>> from lrpkeras import rules
+    >>> dense = keras.layers.Dense(1, use_bias=False)
+    >>> model = keras.Sequential([keras.Input((2,)), dense])
+    >>> dense.set_weights([np.array([[3.0], [-1.0]])])
+    >>> analyzer = lrpkeras.Analyzer(model, rules={"dense": rules.WSquare()})
+    >>> analyzer([[1.0, 2.0]]).numpy().round(2)
+    array([[0.9, 0.1]], dtype=float32)
     """
 
     kinds: ClassVar[tuple[type[Node], ...]] = (Linear, Affine)
