@@ -13,6 +13,8 @@ from lrpkeras.errors import ModelError
 
 Array = Any
 
+__all__ = ["LocalResponseNormalization"]
+
 
 @keras.saving.register_keras_serializable(package="lrpkeras")
 class LocalResponseNormalization(keras.layers.Layer):
@@ -64,7 +66,18 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Check the inputs' shape; there are no weights."""
+        """Check the inputs' shape; there are no weights.
+
+        Parameters
+        ----------
+        input_shape
+            Of the inputs, batch first.
+
+        Raises
+        ------
+        ModelError
+            If they are not `(batch, height, width, channels)`.
+        """
         if len(input_shape) != 4 or input_shape[-1] is None:
             raise ModelError(
                 f"LocalResponseNormalization takes (batch, height, width, channels), not "
@@ -73,7 +86,18 @@ class LocalResponseNormalization(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, x: Array) -> Array:
-        """Return the normalized values, computed in float32 at least."""
+        """Return the normalized values, computed in float32 at least.
+
+        Parameters
+        ----------
+        x
+            Shape `(batch, height, width, channels)`.
+
+        Returns
+        -------
+        tensor
+            Of the same shape and type.
+        """
         wide = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
         settings = (self.depth_radius, self.bias, self.alpha, self.beta)
         known = backend.local_response_normalization(wide, *settings)
@@ -84,11 +108,28 @@ class LocalResponseNormalization(keras.layers.Layer):
         return ops.cast(wide * (self.bias + self.alpha * around) ** -self.beta, x.dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The input's."""
+        """Return the input's shape.
+
+        Parameters
+        ----------
+        input_shape
+            Of the inputs, batch first.
+
+        Returns
+        -------
+        tuple of int
+            The same.
+        """
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` takes."""
+        """Return what `from_config` takes.
+
+        Returns
+        -------
+        dict of str to Any
+            The layer's settings as plain values.
+        """
         own = {
             "depth_radius": self.depth_radius,
             "bias": self.bias,

@@ -32,6 +32,11 @@ def load(path: str | os.PathLike) -> LoadedAnalyzer:
     path
         The folder.
 
+    Returns
+    -------
+    LoadedAnalyzer
+        Called like an `Analyzer`, without what needs the model.
+
     Raises
     ------
     ModelError

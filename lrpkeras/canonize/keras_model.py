@@ -36,9 +36,10 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
     Returns
     -------
-    A new, uncompiled model of new layers: the same inputs, outputs, nesting, layer names, data
-    types and trainable flags, with copies of all weights. A shared layer of which the calls are
-    followed by different normalizations becomes several layers.
+    keras.Model
+        A new, uncompiled model of new layers: the same inputs, outputs, nesting, layer names, data
+        types and trainable flags, with copies of all weights. A shared layer of which the calls are
+        followed by different normalizations becomes several layers.
 
     Raises
     ------

@@ -38,6 +38,15 @@ class Counterfactual:
     relevance
         The sum of relevance in each square, `(samples,)`: only where it is negative does anything
         speak against the class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lrpkeras import evaluate
+    >>> before, after, random = np.array([[0.5], [0.75], [0.25]])
+    >>> result = evaluate.Counterfactual(4, "logit", before, after, random, [[0, 0]], [-1.0])
+    >>> result.change.mean, result.gain.mean
+    (0.25, 0.5)
     """
 
     size: int
@@ -60,7 +69,18 @@ class Counterfactual:
         return Measure(f"gain of {self.score} over chance", self.after - self.random)
 
     def plot(self, axes: Any = None) -> Drawn:
-        """Draw a histogram of the changes."""
+        """Draw a histogram of the changes.
+
+        Parameters
+        ----------
+        axes
+            Matplotlib axes to draw into; new ones if None.
+
+        Returns
+        -------
+        Drawn
+            Figure and axes.
+        """
         return self.change.plot(axes)
 
     def __repr__(self) -> str:

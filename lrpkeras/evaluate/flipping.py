@@ -31,6 +31,16 @@ class Flipping:
     ----------
     curves
         By order ("most", "least", "random"): scores over the share of pixels (or squares) flipped.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lrpkeras import evaluate
+    >>> at = np.array([0.0, 0.5, 1.0])
+    >>> scores = {"most": [[4.0, 1.0, 0.0]], "random": [[4.0, 2.0, 0.0]]}
+    >>> curves = {k: evaluate.Curve("logit", at, np.array(v), "share") for k, v in scores.items()}
+    >>> evaluate.Flipping(curves).area.mean, evaluate.Flipping(curves).gap.mean
+    (1.5, 0.5)
     """
 
     curves: dict[str, Curve]
@@ -55,7 +65,18 @@ class Flipping:
         return Measure("gap to random order", gap.values)
 
     def plot(self, axes: Any = None) -> Drawn:
-        """Draw a curve for each order, with its interval [Binder 2016, figure 2]."""
+        """Draw a curve for each order, with its interval [Binder et al. 2016, figure 2].
+
+        Parameters
+        ----------
+        axes
+            Matplotlib axes to draw into; new ones if None.
+
+        Returns
+        -------
+        Drawn
+            Figure and axes.
+        """
         figure, panel = chart(axes)
         for order, curve in self.curves.items():
             curve.plot(panel, order if order == "random" else f"{order} relevant first")
@@ -113,15 +134,18 @@ def pixel_flipping(
         from a batch to one like it.
     score
         "logit", or "probability": what the model's own softmax or sigmoid makes of it.
-    batch_size, verbose
+    batch_size
         As for `Analyzer.explain`.
     seed
         Of random order, colours, and the order among equals. A sample's curve depends on it and on
         the sample's number, not on the batch.
+    verbose
+        As for `Analyzer.explain`.
 
     Returns
     -------
-    Curves over the share flipped, their areas, and a plot.
+    Flipping
+        Curves over the share flipped, their areas, and a plot.
 
     Raises
     ------

@@ -32,20 +32,27 @@ def mask_share(
 
     Parameters
     ----------
-    explainer, x, target, model, batch_size, verbose
-        As for `pixel_flipping`; a model is asked only where the target is None.
+    explainer, x
+        As for `pixel_flipping`.
     masks
         True on the object, `(samples, height, width)`: the shape of `x` without channels.
+    target, model
+        As for `pixel_flipping`; a model is asked only where the target is None.
     absolute
         Whether the absolute values of relevance say what is relevant.
     percentages
         In (0, 100], rising; the paper's by default.
+    batch_size
+        Samples at a time.
     seed
         Of the order among equals.
+    verbose
+        As for `Analyzer.explain`.
 
     Returns
     -------
-    A curve of shares in [0, 1]. Chance is the object's share of the image.
+    Curve
+        Shares in [0, 1]. Chance is the object's share of the image.
 
     Raises
     ------
@@ -91,9 +98,10 @@ def mask_distance(
 
     Returns
     -------
-    A curve of distances: 0 on the object, 1 for the pixel of the image that is farthest from it.
-    (The paper normalizes "because masks have different sizes" and does not say by what.) Chance is
-    the mean over all pixels.
+    Curve
+        Distances: 0 on the object, 1 for the pixel of the image that is farthest from it. (The
+        paper normalizes "because masks have different sizes" and does not say by what.) Chance is
+        the mean over all pixels.
 
     Raises
     ------
@@ -103,6 +111,14 @@ def mask_distance(
     References
     ----------
     Nyiri & Gibaru, Relative LRP, section 6.2, figures 26 to 28.
+
+    Examples
+    --------
+    >>> import lrpkeras
+    >>> images, labels, masks = lrpkeras.datasets.shapes(4, seed=0)
+    >>> perfect = masks.astype("float32")
+    >>> lrpkeras.evaluate.mask_distance(perfect, images, masks, labels, percentages=[1]).mean
+    array([0.])
     """
     about, masks = _checked(explainer, x, masks, target, model, batch_size)
     what = ("distance from the object", _distance, absolute, percentages)
@@ -119,7 +135,7 @@ def relevance_mass(
     batch_size: int = 32,
     verbose: str | int = "auto",
 ) -> Measure:
-    """Return which share of the positive relevance lies on the object [Arras et al. 2022].
+    """Return which share of the positive relevance lies on the object.
 
     Parameters
     ----------
@@ -128,12 +144,27 @@ def relevance_mass(
 
     Returns
     -------
-    Shares in [0, 1]; 0 where no relevance is positive. Chance is the object's share of the image.
+    Measure
+        Shares in [0, 1]; 0 where no relevance is positive. Chance is the object's share of the
+        image.
 
     Raises
     ------
     InputError, TargetError
         As `mask_share`.
+
+    References
+    ----------
+    Arras, Osman & Samek 2022, CLEVR-XAI, relevance mass accuracy.
+
+    Examples
+    --------
+    >>> import lrpkeras, numpy as np
+    >>> images, labels, masks = lrpkeras.datasets.shapes(4, seed=0)
+    >>> perfect, blind = masks.astype("float32"), np.ones(masks.shape, "float32")
+    >>> measure = lrpkeras.evaluate.relevance_mass(perfect, images, masks, labels)
+    >>> measure.mean, bool(measure.chance.mean() < 0.3)
+    (1.0, True)
     """
     about, masks = _checked(explainer, x, masks, target, model, batch_size)
     rows = []
@@ -165,7 +196,8 @@ def relevance_rank(
 
     Returns
     -------
-    Shares in [0, 1]. Chance is the object's share of the image.
+    Measure
+        Shares in [0, 1]. Chance is the object's share of the image.
 
     Raises
     ------
@@ -175,6 +207,14 @@ def relevance_rank(
     References
     ----------
     Arras, Osman & Samek 2022, CLEVR-XAI, relevance rank accuracy.
+
+    Examples
+    --------
+    >>> import lrpkeras
+    >>> images, labels, masks = lrpkeras.datasets.shapes(4, seed=0)
+    >>> perfect = masks.astype("float32")
+    >>> lrpkeras.evaluate.relevance_rank(perfect, images, masks, labels).mean
+    1.0
     """
     about, masks = _checked(explainer, x, masks, target, model, batch_size)
     rows = []
@@ -197,25 +237,40 @@ def pointing_game(
     batch_size: int = 32,
     verbose: str | int = "auto",
 ) -> Measure:
-    """Return whether the most relevant pixel lies on the object [Zhang et al. 2018].
+    """Return whether the most relevant pixel lies on the object.
 
     Parameters
     ----------
-    explainer, x, masks, target, model, batch_size, verbose
+    explainer, x, masks, target, model
         As for `mask_share`.
     tolerance
         How many pixels beside the object still count (15 in the paper, of photos). More than 0
         needs the extra `evaluate`.
+    batch_size, verbose
+        As for `mask_share`.
 
     Returns
     -------
-    1 or 0; of several pixels with the same, highest relevance the share that hits. Chance is the
-    share of the image that counts as a hit.
+    Measure
+        1 or 0; of several pixels with the same, highest relevance the share that hits. Chance is
+        the share of the image that counts as a hit.
 
     Raises
     ------
     InputError, TargetError
         As `mask_share`.
+
+    References
+    ----------
+    Zhang et al. 2018, Top-down neural attention by excitation backprop.
+
+    Examples
+    --------
+    >>> import lrpkeras
+    >>> images, labels, masks = lrpkeras.datasets.shapes(4, seed=0)
+    >>> inverted = 1 - masks.astype("float32")
+    >>> lrpkeras.evaluate.pointing_game(inverted, images, masks, labels).mean
+    0.0
     """
     if not tolerance >= 0:
         raise InputError(f"tolerance is a number of pixels, not below 0; got {tolerance!r}.")

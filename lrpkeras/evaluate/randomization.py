@@ -29,12 +29,39 @@ class Randomization(Curve):
     layers
         The layers' names, the top one first. At position k the first k of them are random, or,
         without cascade, the k-th alone; at 0 none is.
+    name, at, values, along, chance
+        As those of `Curve`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lrpkeras import evaluate
+    >>> similarity = np.array([[1.0, 0.25, 0.0]])
+    >>> positions = np.array([0.0, 1.0, 2.0])
+    >>> result = evaluate.Randomization(
+    ...     "rank", positions, similarity, "layers randomized", layers=("head", "conv")
+    ... )
+    >>> result.value_at(1).mean
+    0.25
     """
 
     layers: tuple[str, ...] = ()
 
     def plot(self, axes: Any = None, label: str | None = None) -> Drawn:
-        """Draw the mean with its interval, by layer."""
+        """Draw the mean with its interval, by layer.
+
+        Parameters
+        ----------
+        axes
+            Matplotlib axes to draw into; new ones if None.
+        label
+            In the legend; the curve's name if None.
+
+        Returns
+        -------
+        Drawn
+            Figure and axes.
+        """
         drawn = super().plot(axes, label)
         drawn.axes.set_xticks(self.at, ("trained", *self.layers), rotation=90, fontsize=6)
         return drawn

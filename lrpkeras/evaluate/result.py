@@ -28,7 +28,25 @@ def bootstrap(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[Any, 
 
     Returns
     -------
-    Lower and upper ends, `(...)`. NaN for a single sample, which says nothing about others.
+    low, high : float or numpy.ndarray
+        The ends, `(...)`. NaN for a single sample, which says nothing about others.
+
+    Raises
+    ------
+    InputError
+        If `confidence` is not between 0 and 1.
+
+    References
+    ----------
+    Efron 1979, Bootstrap methods: another look at the jackknife.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lrpkeras import evaluate
+    >>> low, high = evaluate.bootstrap(np.arange(100.0))
+    >>> round(float(low)), round(float(high))
+    (44, 55)
     """
     if not 0 < confidence < 1:
         raise InputError(f"confidence is a share between 0 and 1, not {confidence!r}.")
@@ -56,6 +74,15 @@ class Measure:
         `(samples,)`.
     chance
         What a map without knowledge gets, `(samples,)`; None where that is not known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lrpkeras import evaluate
+    >>> one = evaluate.Measure("share", np.array([0.5, 0.75, 1.0]))
+    >>> other = evaluate.Measure("share", np.array([0.25, 0.5, 0.75]))
+    >>> one.mean, one.minus(other).interval()
+    (0.75, (0.25, 0.25))
     """
 
     name: str
@@ -68,12 +95,33 @@ class Measure:
         return float(self.values.mean(dtype=float))
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
-        """Return the bootstrap interval of the mean; NaN for a single sample."""
+        """Return the bootstrap interval of the mean; NaN for a single sample.
+
+        Parameters
+        ----------
+        confidence
+            The share of draws inside, in (0, 1).
+
+        Returns
+        -------
+        low, high : float
+            Its ends.
+        """
         low, high = bootstrap(self.values, confidence)
         return float(low), float(high)
 
     def minus(self, other: Measure) -> Measure:
         """Return the differences, sample by sample: an interval without 0 tells the two apart.
+
+        Parameters
+        ----------
+        other
+            The same measure of other maps of the same samples.
+
+        Returns
+        -------
+        Measure
+            This one's values less the other's.
 
         Raises
         ------
@@ -89,7 +137,18 @@ class Measure:
         return Measure(f"{self.name} - {other.name}", self.values - other.values)
 
     def plot(self, axes: Any = None) -> Drawn:
-        """Draw a histogram of the samples with the mean, its interval and chance."""
+        """Draw a histogram of the samples with the mean, its interval and chance.
+
+        Parameters
+        ----------
+        axes
+            Matplotlib axes to draw into; new ones if None.
+
+        Returns
+        -------
+        Drawn
+            Figure and axes.
+        """
         figure, panel = chart(axes)
         panel.hist(self.values, bins=min(30, max(5, len(self.values) // 3)), color="tab:blue")
         panel.axvline(self.mean, color="black", label=f"mean {self.mean:.3g}")
@@ -122,6 +181,15 @@ class Curve:
         What the positions are.
     chance
         What a map without knowledge gets, `(samples,)`; None where that is not known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lrpkeras import evaluate
+    >>> scores = np.array([[1.0, 0.5, 0.0], [1.0, 1.0, 0.0]])
+    >>> curve = evaluate.Curve("score", np.array([0.0, 0.5, 1.0]), scores, "share flipped")
+    >>> curve.mean.tolist(), curve.area.values.tolist(), curve.value_at(0.5).mean
+    ([1.0, 0.75, 0.0], [0.5, 0.75], 0.75)
     """
 
     name: str
@@ -136,7 +204,18 @@ class Curve:
         return np.asarray(self.values.mean(axis=0, dtype=float))
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ends of the bootstrap intervals of the mean, `(steps,)` each."""
+        """Return the bootstrap intervals of the mean, one for each position.
+
+        Parameters
+        ----------
+        confidence
+            The share of draws inside, in (0, 1).
+
+        Returns
+        -------
+        low, high : numpy.ndarray
+            Their ends, `(steps,)` each; NaN for a single sample.
+        """
         return bootstrap(self.values, confidence)
 
     @property
@@ -152,6 +231,16 @@ class Curve:
     def value_at(self, position: float) -> Measure:
         """Return the numbers at one of the positions.
 
+        Parameters
+        ----------
+        position
+            One of `at`.
+
+        Returns
+        -------
+        Measure
+            A number for each sample.
+
         Raises
         ------
         InputError
@@ -164,7 +253,20 @@ class Curve:
         return Measure(name, self.values[:, found[0]].astype(float), self.chance)
 
     def plot(self, axes: Any = None, label: str | None = None) -> Drawn:
-        """Draw the mean with its interval; onto given axes, to compare with others."""
+        """Draw the mean with its interval; onto given axes, to compare with others.
+
+        Parameters
+        ----------
+        axes
+            Matplotlib axes to draw into; new ones if None.
+        label
+            In the legend; the curve's name if None.
+
+        Returns
+        -------
+        Drawn
+            Figure and axes.
+        """
         figure, panel = chart(axes)
         drawn_curve(panel, self.at, self.mean, self.interval(), label or self.name)
         if self.chance is not None and axes is None:

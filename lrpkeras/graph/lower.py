@@ -86,7 +86,8 @@ def register_layer(
 
     Returns
     -------
-    `lower` itself.
+    callable
+        `lower` itself.
 
     Raises
     ------

@@ -41,7 +41,8 @@ def supported_layers() -> dict[str, Support]:
 
     Returns
     -------
-    By name, in alphabetical order; a class that has several names is there under each.
+    dict of str to Support
+        By name, in alphabetical order; a class that has several names is there under each.
 
     Examples
     --------

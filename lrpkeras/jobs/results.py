@@ -131,10 +131,26 @@ def open_results(out: str | os.PathLike, *, partial: bool = False) -> Results:
     partial
         Take what is there while a job goes on, too.
 
+    Returns
+    -------
+    Results
+        `relevance`, `output`, `target`, `index` and `ids` of all samples, read from the files when
+        asked for, like arrays.
+
     Raises
     ------
     InputError
         If there are no results, a shard is damaged, or some are missing and `partial` is False.
+
+    Examples
+    --------
+    >>> import lrpkeras, tempfile
+    >>> images = lrpkeras.datasets.shapes(4, seed=0).images
+    >>> analyzer = lrpkeras.Analyzer(lrpkeras.datasets.shapes_model(), "epsilon")
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     done = analyzer.explain_dataset(images, out, verbose=0)
+    ...     lrpkeras.open_results(out).relevance[1:3].shape
+    (2, 48, 48, 3)
     """
     folder = Path(out)
     known = list(manifests(folder)) if folder.is_dir() else []
