@@ -215,6 +215,16 @@ class Analyzer(Facade[Explainer]):
         Name, kind, output shape, rule, why it got that rule (the entry of `rules` or of the preset
         that matched first, or the default of its kind), and notes of what was rewritten. Below:
         the memory that the analyzer holds, beside the model's own.
+
+        Parameters
+        ----------
+        print_fn
+            Called with the text in place of `print`.
+
+        Returns
+        -------
+        str
+            The same text.
         """
         text = str(self._table())
         (print_fn or print)(text)
@@ -235,8 +245,25 @@ class Analyzer(Facade[Explainer]):
 
         Returns
         -------
-        A `Check`: fidelity, and per node what came in, went out, and went to each sink (bias,
-        epsilon, padding, empty sums, the rule's design), each from its own formula.
+        Check
+            Fidelity, and per node what came in, went out, and went to each sink (bias, epsilon,
+            padding, empty sums, the rule's design), each from its own formula.
+
+        Raises
+        ------
+        InputError, TargetError
+            If `x` or `target` does not fit.
+
+        Examples
+        --------
+        A bias of 1 beside messages of 3 takes a quarter of the logit:
+
+        >>> import lrpkeras, numpy as np, keras
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> model.set_weights([np.array([[3.0]]), np.array([1.0])])
+        >>> check = lrpkeras.Analyzer(model, "zero").check(np.ones((1, 1), "float32"))
+        >>> check.closes, check.start, check.inputs, check.sinks["bias"]
+        (True, 4.0, 3.0, 1.0)
         """
         arrays = self._checked(x)
         parsed = targets.parse(target, int(arrays[0].shape[0]), self._explainer.output_shape)
@@ -265,7 +292,15 @@ class Analyzer(Facade[Explainer]):
     def concrete_function(self, batch_size: int | None = None) -> Any:
         """Return the traced graph that explains each sample's winner, for any batch size or one.
 
-        On JAX, a jitted function of the list of inputs, with the weights as they are now.
+        Parameters
+        ----------
+        batch_size
+            The one that it is for; None for any.
+
+        Returns
+        -------
+        tensorflow.types.experimental.ConcreteFunction or callable
+            On JAX, a jitted function of the list of inputs, with the weights as they are now.
         """
         return backend.concrete(self._explainer.function(), batch_size)
 
@@ -321,7 +356,13 @@ class Analyzer(Facade[Explainer]):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Return all settings but the model as plain values; `from_config` takes them."""
+        """Return all settings but the model as plain values; `from_config` takes them.
+
+        Returns
+        -------
+        dict of str to Any
+            Numbers, texts, lists and dicts, as JSON can hold them.
+        """
         return {
             "preset": serialize.preset_to_config(self._base),
             "rules": serialize.entries_to_config(self._overrides),
@@ -345,7 +386,13 @@ class Analyzer(Facade[Explainer]):
             return functools.partial(_rebuilt, file.read_bytes(), config)
 
     def save_config(self, path: str | os.PathLike) -> None:
-        """Write all settings but the model to a JSON file; `from_config` takes its path."""
+        """Write all settings but the model to a JSON file; `from_config` takes its path.
+
+        Parameters
+        ----------
+        path
+            The file.
+        """
         Path(path).write_text(json.dumps(self.get_config(), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -356,11 +403,26 @@ class Analyzer(Facade[Explainer]):
         ----------
         config
             What `get_config` gave, or the path of what `save_config` wrote.
+        model
+            As for `Analyzer`; it may be another one.
+
+        Returns
+        -------
+        Analyzer
+            With these settings.
 
         Raises
         ------
         RuleError
-            If it is neither.
+            If `config` is neither.
+
+        Examples
+        --------
+        >>> import lrpkeras
+        >>> model = lrpkeras.datasets.shapes_model()
+        >>> config = lrpkeras.Analyzer(model, "gamma").get_config()
+        >>> lrpkeras.Analyzer.from_config(config, model).preset.name
+        'gamma'
         """
         if isinstance(config, str | os.PathLike):
             config = _settings_of(config)

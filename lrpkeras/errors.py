@@ -5,6 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+__all__ = [
+    "InputError",
+    "LrpError",
+    "ModelError",
+    "RuleError",
+    "TargetError",
+    "UnsupportedLayerError",
+    "VerificationError",
+]
+
 
 class LrpError(Exception):
     """Base class of every error that lrpkeras raises on purpose."""

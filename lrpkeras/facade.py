@@ -92,7 +92,8 @@ class Facade(ABC, Generic[Runs]):
 
         Returns
         -------
-        Tensors shaped and nested like `x`; with several targets, `(batch, k, ...)`.
+        tensor
+            Shaped and nested like `x`; with several targets, `(batch, k, ...)`.
 
         Raises
         ------
@@ -115,7 +116,8 @@ class Facade(ABC, Generic[Runs]):
 
         Returns
         -------
-        A tensor, `(batch, classes)` for a classifier: the forward pass alone, compiled.
+        tensor
+            Shape `(batch, classes)` for a classifier: the forward pass alone, compiled.
 
         Raises
         ------
@@ -166,7 +168,8 @@ class Facade(ABC, Generic[Runs]):
 
         Returns
         -------
-        NumPy arrays in an `Explanation`.
+        Explanation
+            Relevance, logits and targets as NumPy arrays.
 
         Raises
         ------
@@ -281,8 +284,9 @@ class Facade(ABC, Generic[Runs]):
 
         Returns
         -------
-        An object whose `read(start, stop)` returns a batch: `arrays` (one), `ids`, and what is
-        `unreadable`, by position.
+        FileSamples
+            Its `read(start, stop)` returns a batch: `arrays` (one), `ids`, and what is
+            `unreadable`, by position.
 
         Raises
         ------
@@ -353,7 +357,8 @@ class Facade(ABC, Generic[Runs]):
 
         Returns
         -------
-        `lrpkeras.open_results(out)`.
+        Results
+            What `lrpkeras.open_results(out)` returns.
 
         Raises
         ------

@@ -30,6 +30,8 @@ from lrpkeras.analyzer import Analyzer
 from lrpkeras.errors import InputError, ModelError, RuleError, TargetError, near_misses
 from lrpkeras.options import Options
 
+__all__ = ["explain"]
+
 _MODEL, *SETTINGS = inspect.signature(Analyzer).parameters
 OWN = ("batch_size", "channel_first", "method", "device")
 DEFAULT = inspect.signature(Analyzer).parameters["preset"].default

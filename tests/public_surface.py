@@ -7,6 +7,8 @@ import inspect
 import textwrap
 from dataclasses import dataclass
 
+from lrpkeras.rules import Rule
+
 MODULES = (
     "lrpkeras",
     "lrpkeras.datasets",
@@ -77,7 +79,9 @@ def _names(module):
 
 
 def _members(path, cls, seen):
-    """Yield public methods and properties, of bases too; an override without a text means the same."""
+    """Yield public methods and properties; overrides without a text mean what their base's do."""
+    if issubclass(cls, Rule) and cls is not Rule:
+        return  # known by its parameters: what rules share is said of `Rule`
     for name in dir(cls):
         owner = next(base for base in cls.__mro__ if name in vars(base))
         found = vars(owner)[name]
@@ -89,7 +93,8 @@ def _members(path, cls, seen):
         inherits = not found.__doc__ and any(name in vars(base) for base in owner.__mro__[1:])
         if not inherits and found not in seen:
             seen.add(found)
-            yield Public(f"{path}.{name}", found, member=True)
+            bound = found if isinstance(found, property) else getattr(cls, name)
+            yield Public(f"{path}.{name}", bound, member=True)
 
 
 def fields(cls):

@@ -31,14 +31,28 @@ def conservation(
 
     Returns
     -------
-    Shares; below 0 where the sum has the other sign. Rules that do not conserve (`Relative`,
-    gradients) have other values than 1 by design.
+    Measure
+        Shares; below 0 where the sum has the other sign. Rules that do not conserve (`Relative`,
+        gradients) have other values than 1 by design.
 
     Raises
     ------
     InputError
         If a logit is zero, of which there are no shares, or the analyzer starts from another value
         (`initial=`), or the arguments do not fit together.
+
+    References
+    ----------
+    Bach et al. 2015, eq. 2.
+
+    Examples
+    --------
+    >>> import lrpkeras, numpy as np, keras
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.set_weights([np.array([[3.0]]), np.array([1.0])])
+    >>> analyzer = lrpkeras.Analyzer(model, "zero")
+    >>> lrpkeras.evaluate.conservation(analyzer, np.ones((2, 1), "float32")).mean
+    0.75
     """
     options = getattr(explainer, "options", None)
     if options is not None and options.initial != "logit":

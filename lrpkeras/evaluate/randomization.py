@@ -90,7 +90,7 @@ def randomization(
     analyzer
         An `Analyzer` of a Keras model. All its layers with weights are randomized, one after the
         other: one on which the explained output does not depend changes nothing.
-    x, target, batch_size, verbose
+    x, target
         As for `pixel_flipping`. The class that is explained stays that of the trained model.
     similarity
         "rank", "absolute_rank" (Spearman's correlation of maps, or of their absolute values),
@@ -98,12 +98,17 @@ def randomization(
         the extra `evaluate`.
     cascade
         Whether layers stay random as further ones become so.
+    batch_size
+        As for `pixel_flipping`.
     seed
         Of the shuffling.
+    verbose
+        As for `pixel_flipping`.
 
     Returns
     -------
-    A curve of similarities, 1 where no layer is random.
+    Randomization
+        A curve of similarities, 1 where no layer is random.
 
     Raises
     ------
@@ -114,6 +119,17 @@ def randomization(
     References
     ----------
     Adebayo et al. 2018, Sanity checks for saliency maps.
+
+    Examples
+    --------
+    >>> import lrpkeras, numpy as np, keras
+    >>> head = keras.layers.Dense(2, name="head")
+    >>> hidden = keras.layers.Dense(8, activation="relu", name="hidden")
+    >>> model = keras.Sequential([keras.Input((6,)), hidden, head])
+    >>> x = np.random.default_rng(0).random((3, 6), "float32")
+    >>> result = lrpkeras.evaluate.randomization(lrpkeras.Analyzer(model, "epsilon"), x, verbose=0)
+    >>> result.layers, result.value_at(0).mean
+    (('head', 'hidden'), 1.0)
     """
     if not isinstance(analyzer, Analyzer) or not isinstance(analyzer.model, keras.Model):
         raise InputError("randomization changes the weights of an Analyzer's Keras model.")

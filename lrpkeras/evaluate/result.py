@@ -28,8 +28,9 @@ def bootstrap(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[Any, 
 
     Returns
     -------
-    low, high : float or numpy.ndarray
-        The ends, `(...)`. NaN for a single sample, which says nothing about others.
+    tuple of numpy.ndarray
+        Its lower and upper ends, `(...)` each. NaN for a single sample, which says nothing about
+        others.
 
     Raises
     ------
@@ -104,8 +105,8 @@ class Measure:
 
         Returns
         -------
-        low, high : float
-            Its ends.
+        tuple of float
+            Its lower and upper end.
         """
         low, high = bootstrap(self.values, confidence)
         return float(low), float(high)
@@ -213,8 +214,8 @@ class Curve:
 
         Returns
         -------
-        low, high : numpy.ndarray
-            Their ends, `(steps,)` each; NaN for a single sample.
+        tuple of numpy.ndarray
+            Their lower and upper ends, `(steps,)` each; NaN for a single sample.
         """
         return bootstrap(self.values, confidence)
 

@@ -39,11 +39,13 @@ def retention(
 
     Parameters
     ----------
-    explainer, x, target, model, batch_size, verbose
+    explainer, x, target
         As for `pixel_flipping`.
     labels
         The decision that counts as right, one int per sample; what the deciding model says of the
         whole sample if None.
+    model
+        As for `pixel_flipping`.
     other_model
         Decides in place of `model`, over what that finds relevant [figure 22]. It gets the same
         samples: put preprocessing of its own inside it.
@@ -59,12 +61,17 @@ def retention(
         What stands in place of the rest, as `pixel_flipping` has `replacement`, in the model's
         units. The paper's is 0, which is black only where the model takes it for black: -1 behind
         `x / 127.5 - 1`.
+    batch_size
+        As for `pixel_flipping`.
     seed
         Of the order among equals.
+    verbose
+        As for `pixel_flipping`.
 
     Returns
     -------
-    A curve of accuracy, in [0, 1], over the percentage kept; 0 or 1 for each sample.
+    Curve
+        Accuracy, in [0, 1], over the percentage kept; 0 or 1 for each sample.
 
     Raises
     ------
@@ -74,6 +81,19 @@ def retention(
     References
     ----------
     Nyiri & Gibaru, Relative LRP, sections 3 to 5, figures 9 to 22.
+
+    Examples
+    --------
+    Inputs 1 to 3 speak for class 1, input 0 for class 0. A map that is upside down keeps that one:
+
+    >>> import lrpkeras, numpy as np, keras
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, use_bias=False)])
+    >>> model.set_weights([np.array([[4.0, 0.0], [0.0, 3.0], [0.0, 2.0], [0.0, 1.0]])])
+    >>> analyzer, x = lrpkeras.Analyzer(model, "zero"), np.ones((1, 4), "float32")
+    >>> right, wrong = analyzer.explain(x).relevance, -analyzer.explain(x).relevance
+    >>> how = {"percentages": [25, 100], "model": analyzer}
+    >>> [lrpkeras.evaluate.retention(m, x, **how).mean.tolist() for m in (right, wrong)]
+    [[1.0, 1.0], [0.0, 1.0]]
     """
     shares = percentages_of(percentages)
     decides = other_model is None

@@ -27,11 +27,11 @@ def sensitivity(
     seed: int = 0,
     verbose: str | int = "auto",
 ) -> Measure:
-    """Return by how much a map changes, at most, under small noise [Yeh et al. 2019].
+    """Return by how much a map changes, at most, under small noise.
 
     Parameters
     ----------
-    explainer, x, target, model, batch_size, verbose
+    explainer, x, target, model
         As for `pixel_flipping`; relevance must be made anew, so an array of it does not do. The
         class that is explained stays that of the sample without noise.
     radius
@@ -39,17 +39,37 @@ def sensitivity(
         less its smallest, either way.
     draws
         How often noise is drawn for each sample.
+    batch_size
+        As for `pixel_flipping`.
     seed
         Of the noise, which depends on the sample's number, not on the batch.
+    verbose
+        As for `pixel_flipping`.
 
     Returns
     -------
-    The largest `|R(x + noise) - R(x)| / |R(x)|` of each sample, Euclidean; 0 where nothing changes.
+    Measure
+        The largest `|R(x + noise) - R(x)| / |R(x)|` of each sample, Euclidean; 0 where nothing
+        changes.
 
     Raises
     ------
     InputError, TargetError
         If the arguments do not fit together, or a map is zero everywhere.
+
+    References
+    ----------
+    Yeh et al. 2019, On the (in)fidelity and sensitivity of explanations.
+
+    Examples
+    --------
+    What a linear model's map, x w, changes by is at most 1 % of the range of x, times w:
+
+    >>> import lrpkeras, numpy as np, keras
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
+    >>> analyzer, x = lrpkeras.Analyzer(model, "zero"), np.array([[1.0, 2.0, 3.0]], "float32")
+    >>> bool(lrpkeras.evaluate.sensitivity(analyzer, x, radius=0.01).mean < 0.02)
+    True
     """
     if not callable(explainer):
         raise InputError("sensitivity makes new maps: give an Analyzer or a function, no array.")

@@ -102,6 +102,23 @@ def _rule_from_config(config: Mapping[str, Any]) -> Rule:
 def to_json(preset: Preset, path: str | os.PathLike | None = None) -> str:
     """Return a preset as JSON text, and write it to a file if a path is given.
 
+    Parameters
+    ----------
+    preset
+        Any preset of registered rules.
+    path
+        The file; None writes none.
+
+    Returns
+    -------
+    str
+        What `from_json` reads.
+
+    Raises
+    ------
+    RuleError
+        If a rule or layer class has a name that stands for another one.
+
     Examples
     --------
     >>> from lrpkeras import presets
@@ -118,10 +135,26 @@ def to_json(preset: Preset, path: str | os.PathLike | None = None) -> str:
 def from_json(source: str | os.PathLike) -> Preset:
     """Return the preset that JSON text, or a file of it, describes.
 
+    Parameters
+    ----------
+    source
+        What `to_json` returned, or the path of what it wrote.
+
+    Returns
+    -------
+    Preset
+        An equal one.
+
     Raises
     ------
     RuleError
         If it is no JSON, describes no preset, or names a rule or layer class that is not known.
+
+    Examples
+    --------
+    >>> from lrpkeras import presets
+    >>> presets.from_json(presets.to_json(presets.get("gonzalez"))).name
+    'gonzalez'
     """
     try:
         described = isinstance(source, str) and source.lstrip().startswith("{")

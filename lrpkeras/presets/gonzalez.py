@@ -26,39 +26,45 @@ def gonzalez(epsilon: float = COMBINED) -> Preset:
     """first: `Flat()`; dense: `Epsilon(epsilon)`; conv: `AlphaBeta(0.5, -0.5)`.
 
     The proposal of section 5.2, alpha 1 and beta -1 in convolutions, halved so that it conserves
-    relevance: the same map up to a factor of 2 for each convolution.
+    relevance: the same map up to a factor of 2 for each convolution. [Gonzalez 2020, section 5.2.]
     """
     return Preset((FLAT, *by_type(epsilon, AlphaBeta(0.5, -0.5))), "gonzalez")
 
 
 @preset
 def gonzalez_epsilon(epsilon: float = ALONE) -> Preset:
-    """All linear layers: `Epsilon(epsilon)`. [Figures 6 and 7, column 1.]."""
+    """All linear layers: `Epsilon(epsilon)`. [Gonzalez 2020, figures 6 and 7, column 1.]."""
     return Preset((("*", Epsilon(epsilon)),), "gonzalez_epsilon")
 
 
 @preset
 def gonzalez_epsilon_bounded(low: Any, high: Any, epsilon: float = ALONE) -> Preset:
-    """first: `Box(low, high)`; all others: `Epsilon(epsilon)`. [Figures 6 and 7.]."""
+    """first: `Box(low, high)`; all others: `Epsilon(epsilon)`.
+
+    [Gonzalez 2020, figures 6 and 7.]
+    """
     entries = (("first", Box(low, high)), ("*", Epsilon(epsilon)))
     return Preset(entries, "gonzalez_epsilon_bounded")
 
 
 @preset
 def gonzalez_epsilon_flat(epsilon: float = ALONE) -> Preset:
-    """first: `Flat()`; all others: `Epsilon(epsilon)`. [Figures 6 and 7.]."""
+    """first: `Flat()`; all others: `Epsilon(epsilon)`. [Gonzalez 2020, figures 6 and 7.]."""
     return Preset((FLAT, ("*", Epsilon(epsilon))), "gonzalez_epsilon_flat")
 
 
 @preset
 def gonzalez_alpha2_beta1() -> Preset:
-    """All linear layers: `AlphaBeta(2, 1)`. [Figures 6 and 7.]."""
+    """All linear layers: `AlphaBeta(2, 1)`. [Gonzalez 2020, figures 6 and 7.]."""
     return Preset((("*", A2B1),), "gonzalez_alpha2_beta1")
 
 
 @preset
 def gonzalez_alpha2_beta1_preset(epsilon: float = COMBINED) -> Preset:
-    """dense: `Epsilon(epsilon)`; conv: `AlphaBeta(2, 1)`. [Figures 6, 7, 15, 27.]."""
+    """dense: `Epsilon(epsilon)`; conv: `AlphaBeta(2, 1)`.
+
+    [Gonzalez 2020, figures 6, 7, 15, 27.]
+    """
     return Preset(by_type(epsilon, A2B1), "gonzalez_alpha2_beta1_preset")
 
 
@@ -66,7 +72,7 @@ def gonzalez_alpha2_beta1_preset(epsilon: float = COMBINED) -> Preset:
 def gonzalez_alpha2_beta1_preset_bounded(low: Any, high: Any, epsilon: float = COMBINED) -> Preset:
     """first: `Box(low, high)`; dense: `Epsilon(epsilon)`; conv: `AlphaBeta(2, 1)`.
 
-    [Figures 6 and 7.]
+    [Gonzalez 2020, figures 6 and 7.]
     """
     entries = (("first", Box(low, high)), *by_type(epsilon, A2B1))
     return Preset(entries, "gonzalez_alpha2_beta1_preset_bounded")
@@ -74,19 +80,25 @@ def gonzalez_alpha2_beta1_preset_bounded(low: Any, high: Any, epsilon: float = C
 
 @preset
 def gonzalez_alpha2_beta1_preset_flat(epsilon: float = COMBINED) -> Preset:
-    """first: `Flat()`; dense: `Epsilon(epsilon)`; conv: `AlphaBeta(2, 1)`. [Figures 6 and 7.]."""
+    """first: `Flat()`; dense: `Epsilon(epsilon)`; conv: `AlphaBeta(2, 1)`.
+
+    [Gonzalez 2020, figures 6 and 7.]
+    """
     return Preset((FLAT, *by_type(epsilon, A2B1)), "gonzalez_alpha2_beta1_preset_flat")
 
 
 @preset
 def gonzalez_alpha1_beta0() -> Preset:
-    """All linear layers: `AlphaBeta(1, 0)`. [Figures 6 and 7.]."""
+    """All linear layers: `AlphaBeta(1, 0)`. [Gonzalez 2020, figures 6 and 7.]."""
     return Preset((("*", A1B0),), "gonzalez_alpha1_beta0")
 
 
 @preset
 def gonzalez_alpha1_beta0_preset(epsilon: float = COMBINED) -> Preset:
-    """dense: `Epsilon(epsilon)`; conv: `AlphaBeta(1, 0)`. [Figures 6, 7, 15, 19, 27.]."""
+    """dense: `Epsilon(epsilon)`; conv: `AlphaBeta(1, 0)`.
+
+    [Gonzalez 2020, figures 6, 7, 15, 19, 27.]
+    """
     return Preset(by_type(epsilon, A1B0), "gonzalez_alpha1_beta0_preset")
 
 
@@ -94,7 +106,7 @@ def gonzalez_alpha1_beta0_preset(epsilon: float = COMBINED) -> Preset:
 def gonzalez_alpha1_beta0_preset_bounded(low: Any, high: Any, epsilon: float = COMBINED) -> Preset:
     """first: `Box(low, high)`; dense: `Epsilon(epsilon)`; conv: `AlphaBeta(1, 0)`.
 
-    [Figures 6, 7 and 19.]
+    [Gonzalez 2020, figures 6, 7 and 19.]
     """
     entries = (("first", Box(low, high)), *by_type(epsilon, A1B0))
     return Preset(entries, "gonzalez_alpha1_beta0_preset_bounded")
@@ -104,26 +116,32 @@ def gonzalez_alpha1_beta0_preset_bounded(low: Any, high: Any, epsilon: float = C
 def gonzalez_alpha1_beta0_preset_flat(epsilon: float = COMBINED) -> Preset:
     """first: `Flat()`; dense: `Epsilon(epsilon)`; conv: `AlphaBeta(1, 0)`.
 
-    [Figures 6, 7, 19, 20 and 28.]
+    [Gonzalez 2020, figures 6, 7, 19, 20 and 28.]
     """
     return Preset((FLAT, *by_type(epsilon, A1B0)), "gonzalez_alpha1_beta0_preset_flat")
 
 
 @preset
 def gonzalez_epsilon_preset(epsilon: float = COMBINED) -> Preset:
-    """Dense and conv: `Epsilon(epsilon)`. [Figures 15 and 27.]."""
+    """Dense and conv: `Epsilon(epsilon)`. [Gonzalez 2020, figures 15 and 27.]."""
     return Preset(by_type(epsilon, Epsilon(epsilon)), "gonzalez_epsilon_preset")
 
 
 @preset
 def gonzalez_alpha0_beta1_preset(epsilon: float = COMBINED) -> Preset:
-    """dense: `Epsilon(epsilon)`; conv: `AlphaBeta(0, 1, conserve=False)`. [Figures 15 and 27.]."""
+    """dense: `Epsilon(epsilon)`; conv: `AlphaBeta(0, 1, conserve=False)`.
+
+    [Gonzalez 2020, figures 15 and 27.]
+    """
     return Preset(by_type(epsilon, A0B1), "gonzalez_alpha0_beta1_preset")
 
 
 @preset
 def gonzalez_alpha1_beta1_preset(epsilon: float = COMBINED) -> Preset:
-    """dense: `Epsilon(epsilon)`; conv: `AlphaBeta(1, 1, conserve=False)`. [Figure 16.]."""
+    """dense: `Epsilon(epsilon)`; conv: `AlphaBeta(1, 1, conserve=False)`.
+
+    [Gonzalez 2020, figure 16.]
+    """
     return Preset(by_type(epsilon, A1B1), "gonzalez_alpha1_beta1_preset")
 
 
@@ -131,7 +149,7 @@ def gonzalez_alpha1_beta1_preset(epsilon: float = COMBINED) -> Preset:
 def gonzalez_alpha1_beta_minus1_preset(epsilon: float = COMBINED) -> Preset:
     """dense: `Epsilon(epsilon)`; conv: `AlphaBeta(1, -1, conserve=False)`.
 
-    [Figures 16, 27 and 28.]
+    [Gonzalez 2020, figures 16, 27 and 28.]
     """
     return Preset(by_type(epsilon, A1B_1), "gonzalez_alpha1_beta_minus1_preset")
 
@@ -140,24 +158,25 @@ def gonzalez_alpha1_beta_minus1_preset(epsilon: float = COMBINED) -> Preset:
 def gonzalez_alpha1_beta_minus1_preset_flat(epsilon: float = COMBINED) -> Preset:
     """first: `Flat()`; dense: `Epsilon(epsilon)`; conv: `AlphaBeta(1, -1, conserve=False)`.
 
-    [Figure 28, and the proposal of section 5.2 as it stands; `gonzalez` conserves relevance.]
+    [Gonzalez 2020, figure 28, and the proposal of section 5.2 as it stands; `gonzalez` conserves
+    relevance.]
     """
     return Preset((FLAT, *by_type(epsilon, A1B_1)), "gonzalez_alpha1_beta_minus1_preset_flat")
 
 
 @preset
 def gonzalez_flat_preset(epsilon: float = COMBINED) -> Preset:
-    """dense: `Epsilon(epsilon)`; conv: `Flat()`. [Figures 16, 20, 25 and 27.]."""
+    """dense: `Epsilon(epsilon)`; conv: `Flat()`. [Gonzalez 2020, figures 16, 20, 25 and 27.]."""
     return Preset(by_type(epsilon, Flat()), "gonzalez_flat_preset")
 
 
 @preset
 def gonzalez_alpha2_beta1_dense_flat() -> Preset:
-    """dense: `AlphaBeta(2, 1)`; conv: `Flat()`. [Figure 25.]."""
+    """dense: `AlphaBeta(2, 1)`; conv: `Flat()`. [Gonzalez 2020, figure 25.]."""
     return Preset((("dense", A2B1), ("conv", Flat())), "gonzalez_alpha2_beta1_dense_flat")
 
 
 @preset
 def gonzalez_alpha1_beta0_dense_flat() -> Preset:
-    """dense: `AlphaBeta(1, 0)`; conv: `Flat()`. [Figure 25.]."""
+    """dense: `AlphaBeta(1, 0)`; conv: `Flat()`. [Gonzalez 2020, figure 25.]."""
     return Preset((("dense", A1B0), ("conv", Flat())), "gonzalez_alpha1_beta0_dense_flat")

@@ -64,6 +64,22 @@ class Preset:
         "relevance": starts from the output, as `Analyzer(initial=...)` says; "gradient": from 1.
     times_input
         Whether what arrives is multiplied by the input at the end (input x gradient).
+
+    Raises
+    ------
+    RuleError
+        If an entry is no pair of a place and a rule, or a setting is none of the above.
+
+    Examples
+    --------
+    >>> import lrpkeras
+    >>> from lrpkeras import rules
+    >>> preset = lrpkeras.Preset(
+    ...     {"first": rules.Flat(), "dense": rules.Epsilon(), "conv": rules.Gamma(0.1)}, "mine"
+    ... )
+    >>> analyzer = lrpkeras.Analyzer(lrpkeras.datasets.shapes_model(), preset)
+    >>> [analyzer.rules[layer].name for layer in ("stem_conv", "stage1_block1_conv1", "head")]
+    ['Flat()', 'Gamma(gamma=0.1)', 'Epsilon()']
     """
 
     entries: tuple[Entry, ...]
@@ -83,11 +99,32 @@ class Preset:
     def with_overrides(
         self, rules: Preset | Mapping[Where, Rule] | Iterable[Entry] | None
     ) -> Preset:
-        """Return the preset with entries put in front of its own."""
+        """Return the preset with entries put in front of its own.
+
+        Parameters
+        ----------
+        rules
+            A dict, pairs, or another preset's entries; None changes nothing.
+
+        Returns
+        -------
+        Preset
+            A new one of the same name.
+        """
         return replace(self, entries=(*as_entries(rules), *self.entries))
 
     def with_bias(self, bias: str | None) -> Preset:
         """Return the preset with this `bias` in every rule that has the field; None changes none.
+
+        Parameters
+        ----------
+        bias
+            "absorb", "ignore" or "distribute", as `Analyzer` explains them.
+
+        Returns
+        -------
+        Preset
+            A new one of the same name.
 
         Raises
         ------
@@ -118,6 +155,11 @@ class Preset:
         required
             How many entries, counted from the first, must match a node (the user's overrides).
 
+        Returns
+        -------
+        dict of str to Rule
+            By the node's name.
+
         Raises
         ------
         RuleError
@@ -126,7 +168,20 @@ class Preset:
         return {name: match.rule for name, match in self.match(graph, required=required).items()}
 
     def match(self, graph: Graph, *, required: int = 0) -> dict[str, Match]:
-        """Return the rule that `assign` gives each node, and which entry it is from."""
+        """Return the rule that `assign` gives each node, and which entry it is from.
+
+        Parameters
+        ----------
+        graph
+            A canonized graph with facts.
+        required
+            How many entries, counted from the first, must match a node (the user's overrides).
+
+        Returns
+        -------
+        dict of str to Match
+            By the node's name.
+        """
         matches = Matcher(graph)
         used: set[int] = set()
         found: dict[str, Match] = {}
@@ -174,7 +229,22 @@ def _refuse_indices(name: str, nodes: Iterable[Node]) -> None:
 
 
 class Match(NamedTuple):
-    """The rule of a node, and why it got it: the entry of the preset that matched first."""
+    """The rule of a node, and why it got it.
+
+    Attributes
+    ----------
+    rule
+        The rule.
+    why
+        The entry that matched first: "rules: ..." of the user's, "preset: ..." of the preset, or
+        "default" of the node's kind.
+
+    Examples
+    --------
+    >>> from lrpkeras import presets, rules
+    >>> presets.Match(rules.Flat(), "preset: 'first'").why
+    "preset: 'first'"
+    """
 
     rule: Rule
     why: str
@@ -187,12 +257,28 @@ def _shown(where: Where) -> str:
 def as_entries(
     rules: Preset | Mapping[Where, Rule] | Iterable[Entry] | None,
 ) -> tuple[Entry, ...]:
-    """Return overrides (a dict, a list of pairs, or a preset) as entries of a preset.
+    """Return overrides as entries of a preset.
+
+    Parameters
+    ----------
+    rules
+        A dict, pairs (where, rule), or a preset, of which the entries are taken; None is none.
+
+    Returns
+    -------
+    tuple of Entry
+        Pairs (where, rule), in their order.
 
     Raises
     ------
     RuleError
         If a value is no rule, or a place no name, class or range.
+
+    Examples
+    --------
+    >>> from lrpkeras import presets, rules
+    >>> presets.as_entries({"conv5_*": rules.Zero()})
+    (('conv5_*', Zero(bias='absorb')),)
     """
     if isinstance(rules, Preset):
         return rules.entries

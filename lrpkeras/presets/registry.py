@@ -40,6 +40,11 @@ def register_preset(function: Factory) -> Factory:
     function
         Returns a `Preset`; its parameters are what `presets.get(name, ...)` takes.
 
+    Returns
+    -------
+    callable
+        The function itself, so that this can be used as a decorator.
+
     Raises
     ------
     RuleError
@@ -82,6 +87,11 @@ def _key(name: str) -> str:
 def aliases() -> list[str]:
     """Return the names of other libraries that are understood, dots as underscores.
 
+    Returns
+    -------
+    list of str
+        In alphabetical order.
+
     Examples
     --------
     >>> "lrp_sequential_preset_a" in aliases()
@@ -91,7 +101,12 @@ def aliases() -> list[str]:
 
 
 def names() -> list[str]:
-    """Return the names of all presets.
+    """Return the names of all presets, those that were registered included.
+
+    Returns
+    -------
+    list of str
+        In alphabetical order.
 
     Examples
     --------
@@ -104,15 +119,30 @@ def names() -> list[str]:
 def get(name: str | Preset, **parameters: Any) -> Preset:
     """Return a preset by name or alias; dashes and dots count as underscores.
 
+    Parameters
+    ----------
+    name
+        One of `names()` or `aliases()`; a `Preset` is returned as it is.
+    **parameters
+        Those of the preset, in place of its defaults; `docs/presets.md` lists them.
+
+    Returns
+    -------
+    Preset
+        For `Analyzer(model, preset)`.
+
     Raises
     ------
     RuleError
-        If the name is unknown, or a preset that needs parameters got none.
+        If the name is unknown, or the preset does not take these parameters or needs others.
 
     Examples
     --------
-    >>> get("z-plus").name
+    >>> from lrpkeras import presets
+    >>> presets.get("z-plus").name
     'z_plus'
+    >>> presets.get("epsilon", epsilon=0.5).entries
+    (('*', Epsilon(bias='absorb', epsilon=0.5)),)
     """
     if isinstance(name, Preset):
         return name
@@ -141,10 +171,28 @@ def get(name: str | Preset, **parameters: Any) -> Preset:
 def named(name: str | Preset, input_range: tuple[float, float] | None = None) -> Preset:
     """Return a preset by name; one that needs bounds gets those of the input range.
 
+    Parameters
+    ----------
+    name
+        One of `names()` or `aliases()`; a `Preset` is returned as it is.
+    input_range
+        The smallest and largest value of the model's input, if known.
+
+    Returns
+    -------
+    Preset
+        What `Analyzer(model, name, input_range=input_range)` takes.
+
     Raises
     ------
     RuleError
         If the name is unknown, or the preset needs bounds and there are none.
+
+    Examples
+    --------
+    >>> from lrpkeras import presets
+    >>> presets.named("epsilon_gamma_box", (0, 1)).entries[0]
+    ('first', Box(low=0, high=1))
     """
     function = find(name) if isinstance(name, str) else None
     if function is None or not {"low", "high"} <= set(inspect.signature(function).parameters):

@@ -40,7 +40,7 @@ Back = Callable[[Any, Relevance], tuple[Relevance | None, ...]]
 class Identity(Rule):
     """Relevance passes unchanged, where input and output have one shape: all is conserved.
 
-    At local response normalization it is the baseline of Binder et al. 2016, section 3.
+    At local response normalization it is the papers' baseline [Binder et al. 2016, section 3].
 
     Examples
     --------
@@ -77,7 +77,9 @@ class Identity(Rule):
 
 @dataclass(frozen=True)
 class Gradient(Rule):
-    """The vector-Jacobian product: `R_i = sum_j dz_j / dx_i R_j`. Not a decomposition.
+    """The vector-Jacobian product: `R_i = sum_j dz_j / dx_i R_j` [Simonyan et al. 2014].
+
+    Not a decomposition: it says how the output changes, not what it is made of.
 
     Examples
     --------

@@ -22,6 +22,11 @@ def register_rule(rule: R) -> R:
     rule
         A frozen dataclass derived from `lrpkeras.rules.Rule` or one of its kin.
 
+    Returns
+    -------
+    type
+        The class itself, so that this can be used as a decorator.
+
     Raises
     ------
     RuleError
