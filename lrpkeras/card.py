@@ -27,8 +27,8 @@ Array = NDArray[Any]
 Index = tuple[int, ...]
 
 CELL = "text-align:left;padding:1px 12px 1px 0;vertical-align:top"
-FIGURE = f"display:inline-block;vertical-align:top;margin:0 8px 8px 0;width:{SIDE}px"
-IMAGE = f"width:{SIDE}px;image-rendering:pixelated"
+FIGURE = "display:inline-block;vertical-align:top;margin:0 4px 8px 0;width:100px"
+IMAGE = "width:100px"  # eight side by side in JupyterLab
 CAPTION = "font-size:11px;line-height:1.3;white-space:pre-line;overflow-wrap:anywhere"
 
 
