@@ -19,6 +19,7 @@ from lrpkeras.conditions import Conditions
 from lrpkeras.decision import Decision
 from lrpkeras.errors import InputError, ModelError, RuleError
 from lrpkeras.explainer import Explainer
+from lrpkeras.explore.offer import Offer, Way, all_presets
 from lrpkeras.facade import Facade
 from lrpkeras.graph.draft import Refusal
 from lrpkeras.graph.facts import with_facts
@@ -208,6 +209,32 @@ class Analyzer(Facade[Explainer]):
             return layer_names.one_call(self.graph, name, "condition: ")
 
         return conditions.parse(condition, self._program, find)
+
+    def _offer(self) -> Offer:
+        own, refused = all_presets(self._base, self.options)
+
+        def build(preset: str) -> Way:
+            return (self if preset == own else self._with_preset(preset))._way()
+
+        return Offer(own, refused, build, self.logits, lambda: self.fingerprint)
+
+    def _with_preset(self, preset: str) -> Analyzer:
+        """Return an analyzer of the same weights with the same settings, but for the preset."""
+        settings = dataclasses.asdict(self.options)
+        other = Analyzer(self.model, preset, rules=self._overrides, **settings)
+        if other.fingerprint != self.fingerprint:
+            raise InputError(
+                "The model has other weights by now than this analyzer explains: call refresh()."
+            )
+        return other
+
+    def _way(self) -> Way:
+        """Return how this analyzer explains, and the layers that relevance reaches."""
+        named: dict[str, list[str]] = {}
+        for layer, node in self.graph.places.items():
+            if node in self._program.reached and node not in self.graph.inputs:
+                named.setdefault(node, []).append(layer)
+        return Way(self.explain, {names[0]: " = ".join(names) for names in named.values()})
 
     def summary(self, print_fn: Any = None) -> str:
         """Print (or hand to `print_fn`) and return one line per node.

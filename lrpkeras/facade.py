@@ -8,19 +8,23 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import keras
 
-from lrpkeras import backend, batching, jobs, targets
+from lrpkeras import backend, batching, explore, jobs, targets
 from lrpkeras.conditions import Conditions
 from lrpkeras.decision import Decision
 from lrpkeras.errors import InputError, TargetError
 from lrpkeras.explanation import Explanation
+from lrpkeras.explore.offer import Offer
 from lrpkeras.options import Options
 from lrpkeras.runner import Runner, check_finite
 from lrpkeras.summary import About, Summary
 from lrpkeras.versions import versions
+
+if TYPE_CHECKING:
+    from lrpkeras.explore.widget import Explorer
 
 Array = Any
 Runs = TypeVar("Runs", bound=Runner)
@@ -49,6 +53,10 @@ class Facade(ABC, Generic[Runs]):
     @abstractmethod
     def _conditions(self, condition: Any) -> Conditions | None:
         """Return what relevance must flow through."""
+
+    @abstractmethod
+    def _offer(self) -> Offer:
+        """Return what there is to explore."""
 
     @abstractmethod
     def _sent(self) -> Callable[[], Runner]:
@@ -295,6 +303,66 @@ class Facade(ABC, Generic[Runs]):
         """
         checked = jobs.Checked(self._explainer.intake, self._input_range)
         return jobs.FileSamples(paths, checked, preprocess)
+
+    def explore(
+        self,
+        images: Any,
+        *,
+        labels: Sequence[str] | Mapping[int, str] | None = None,
+        photos: Sequence[Array] | None = None,
+    ) -> Explorer:
+        """Return a notebook's widget to look at explanations of images, one at a time.
+
+        It lets the reader choose image, class (the winner, those with the largest logits, any by
+        its name), preset, layer, where colours are clipped, and whether the image lies below. A
+        preset's analyzer has the settings of this one, is built when it is first chosen, and kept
+        while it is among the four used last; explanations are kept, too (256 MB of them). Errors
+        are shown where the picture would be. An exported analyzer has its one preset, and no
+        hidden layers. Needs the extra `notebook`.
+
+        Parameters
+        ----------
+        images
+            What the model is called with, one input, `(n, ...)`. What is no image (vectors,
+            series) is drawn as bars.
+        labels
+            Names of the classes: one for each, or a dict by class number.
+        photos
+            What to show in place of `images`, where those are preprocessed: `n` arrays
+            `(height, width, 1 or 3)`, with values as `lrpkeras.plot.heatmap` takes them.
+
+        Returns
+        -------
+        ipywidgets.VBox
+            What a notebook shows. Its controls `image`, `target`, `search`, `preset`, `layer`,
+            `clip` and `overlay` have a `value` that can be set; `explanation` is what is shown,
+            and `choice` says of what.
+
+        Raises
+        ------
+        InputError
+            If the images, photos or labels do not fit, or the model takes several inputs.
+        LrpError
+            If ipywidgets is missing.
+
+        Examples
+        --------
+        >>> import lrpkeras
+        >>> images = lrpkeras.datasets.shapes(8, seed=0).images
+        >>> analyzer = lrpkeras.Analyzer(lrpkeras.datasets.shapes_model())
+        >>> explorer = analyzer.explore(images, labels=lrpkeras.datasets.shapes_classes)
+        >>> explorer.preset.value = "z_plus"
+        >>> explorer.explanation
+        Explanation(relevance=(1, 48, 48, 3), output=(1, 6), target=[3])
+        """
+        arrays = self._checked(images)
+        if len(arrays) > 1:
+            raise InputError(
+                f"explore shows models of one input; this one takes {len(arrays)}: draw what "
+                "explain returns."
+            )
+        held = backend.to_numpy(arrays[0]) if backend.is_tensor(arrays[0]) else arrays[0]
+        return explore.explorer(held, photos, labels, self._offer())
 
     def explain_dataset(
         self,

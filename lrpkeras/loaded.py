@@ -14,6 +14,7 @@ from lrpkeras import backend
 from lrpkeras.conditions import Conditions, Ways
 from lrpkeras.decision import Decision
 from lrpkeras.errors import LrpError, ModelError
+from lrpkeras.explore.offer import Offer, Way
 from lrpkeras.facade import Facade
 from lrpkeras.graph.draft import Refusal
 from lrpkeras.graph.tracer import tensorflow_reader
@@ -125,6 +126,17 @@ class LoadedAnalyzer(Facade["Recorded"]):
                 "lrpkeras.Analyzer(model)."
             )
         return None
+
+    def _offer(self) -> Offer:
+        name = str(self._preset["name"])
+        note = (
+            "An exported analyzer has its one preset, and no hidden layers: for others build "
+            "lrpkeras.Analyzer(model)."
+        )
+        way = Way(self.explain, {})
+        return Offer(
+            name, {name: ""}, lambda preset: way, self.logits, lambda: self.fingerprint, note
+        )
 
     def summary(self, print_fn: Any = None) -> str:
         """Print (or hand to `print_fn`) and return the summary as it was when exported."""

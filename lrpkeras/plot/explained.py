@@ -161,3 +161,16 @@ def _title(target: int, output: NDArray[Any], labels: Labels | None) -> str:
     if labels is not None:
         name = str(labels.get(target, name) if isinstance(labels, Mapping) else labels[target])
     return f"{name}: {output[target]:.2f}" if output.ndim == 1 else name
+
+
+def class_names(labels: Labels | None, count: int) -> list[str]:
+    """Return the name of each of `count` classes, "class 3" where there is none.
+
+    Examples
+    --------
+    >>> class_names({1: "cat"}, 2)
+    ['class 0', 'cat']
+    """
+    if labels is not None and not isinstance(labels, Mapping):
+        labels = dict(enumerate(_checked(labels, count)))
+    return [str((labels or {}).get(number, f"class {number}")) for number in range(count)]

@@ -1,0 +1,182 @@
+"""Images explained one at a time, as chosen; what was looked at is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpkeras import backend
+from lrpkeras.errors import InputError
+from lrpkeras.explore.offer import Offer, Way
+from lrpkeras.explore.recent import Recent
+from lrpkeras.plot.arrays import LUMINANCE, Maps, read_pictures
+from lrpkeras.plot.explained import Explained
+from lrpkeras.plot.views import is_picture
+
+ANALYZERS = 4  # each holds the weights that its rules changed, and compiled functions
+ROOM = 256 * 2**20  # bytes of explanations
+LOGITS = 100_000  # numbers
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is looked at.
+
+    Attributes
+    ----------
+    image
+        Its number.
+    target
+        The class.
+    preset
+        By name.
+    layer
+        The hidden layer whose relevance is shown; None for the input's.
+    """
+
+    image: int
+    target: int
+    preset: str
+    layer: str | None = None
+
+
+class Looks:
+    """Explains what is chosen, once.
+
+    Parameters
+    ----------
+    images
+        What the model takes, `(n, ...)`.
+    photos
+        What is shown in place of `images`, `n` of `(height, width)` or `(height, width, 1 or 3)`.
+    offer
+        What there is to choose from.
+    """
+
+    def __init__(self, images: NDArray[Any], photos: Sequence[Any] | None, offer: Offer) -> None:
+        if photos is not None and len(photos) != len(images):
+            raise InputError(
+                f"{len(photos)} photos for {len(images)} images: give one for each image."
+            )
+        self.images, self.offer = images, offer
+        self._photos = images if photos is None else photos
+        if photos is not None:
+            self.photo(0)
+        self._ways: Recent[Way] = Recent(ANALYZERS)
+        self._explained: Recent[Explained] = Recent(ROOM, _nbytes)
+        self._last: Recent[Any] = Recent(1)
+        self._layers: dict[tuple[str, str], Mapping[str, str]] = {}
+        self._logits: Recent[NDArray[Any]] = Recent(LOGITS, lambda logits: logits.size)
+
+    def photo(self, number: int) -> Maps | None:
+        """Return an image in [0, 1], `(height, width)` or `(height, width, 3)`; None if it is none.
+
+        Raises
+        ------
+        InputError
+            If `photos` were given and are no images.
+        """
+        photo = self._photos[number]
+        if self._photos is self.images:
+            photo = _channels_last(photo)
+            if not _is_photo(photo):
+                return None
+        return read_pictures(photo)[0]
+
+    def grey(self, number: int) -> Maps | None:
+        """Return an image in grey, `(height, width)`; None if it is none."""
+        photo = self.photo(number)
+        return photo if photo is None or photo.ndim == 2 else photo @ LUMINANCE
+
+    def logits(self, number: int) -> NDArray[Any]:
+        """Return an image's logit of each class, `(classes,)`; summed over positions."""
+
+        def compute() -> NDArray[Any]:
+            output = backend.to_numpy(self.offer.logits(self.images[number : number + 1]))[0]
+            return output.reshape(-1, output.shape[-1] if output.ndim else 1).sum(axis=0)
+
+        return self._logits.get((self.offer.version(), number), compute)
+
+    def way(self, preset: str) -> Way:
+        """Return the way of explaining by a preset, built if need be.
+
+        Raises
+        ------
+        LrpError
+            If it cannot be built.
+        """
+        if reason := self.offer.refused[preset]:
+            raise InputError(f"{preset} is not available. {reason}")
+        key = (self.offer.version(), preset)
+        return self._ways.get(key, lambda: self.offer.build(preset))
+
+    def layers(self, preset: str) -> Mapping[str, str]:
+        """Return the hidden layers whose relevance a preset's analyzer has, and what to call them.
+
+        Raises
+        ------
+        LrpError
+            If it cannot be built.
+        """
+        key = (self.offer.version(), preset)
+        if key not in self._layers:
+            self._layers[key] = self.way(preset).layers
+        return self._layers[key]
+
+    def is_built(self, preset: str) -> bool:
+        """Whether the way of explaining by a preset is held."""
+        return (self.offer.version(), preset) in self._ways.held
+
+    def explanation(self, choice: Choice) -> Explained:
+        """Return the explanation of one image that was chosen.
+
+        Raises
+        ------
+        LrpError
+            If it cannot be explained so.
+        """
+
+        def chosen() -> Explained:
+            whole = self._whole(replace(choice, layer=None))
+            layers = {} if choice.layer is None else {choice.layer: whole.layers[choice.layer]}
+            return replace(whole, layers=layers)
+
+        return self._explained.get((self.offer.version(), choice), chosen)
+
+    def _whole(self, choice: Choice) -> Any:
+        """Return the explanation with all hidden layers: tracing one function serves them all."""
+
+        def explain() -> Explained:
+            explain = self.way(choice.preset).explain
+            image = self.images[choice.image : choice.image + 1]
+            layers = list(self.layers(choice.preset)) or None
+            return explain(image, choice.target, layers=layers, verbose=0)
+
+        return self._last.get((self.offer.version(), choice), explain)
+
+
+def relevance(explanation: Explained, layer: str | None) -> NDArray[Any]:
+    """Return the relevance of a layer, or the input, of the one sample that there is."""
+    if layer is not None:
+        return explanation.layers[layer][0]
+    array: NDArray[Any] = keras.tree.flatten(explanation.relevance)[0]
+    return array[0]
+
+
+def _nbytes(explanation: Explained) -> int:
+    arrays = [*keras.tree.flatten(explanation.relevance), *explanation.layers.values()]
+    return sum(array.nbytes for array in arrays)
+
+
+def _channels_last(photo: NDArray[Any]) -> NDArray[Any]:
+    first = photo.ndim == 3 and photo.shape[0] in (1, 3) and photo.shape[-1] not in (1, 3)
+    return np.moveaxis(photo, 0, -1) if first else photo
+
+
+def _is_photo(photo: NDArray[Any]) -> bool:
+    return is_picture(*photo.shape[:2]) if photo.ndim == 2 else photo.shape[2:] in ((1,), (3,))
