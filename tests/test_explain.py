@@ -193,7 +193,8 @@ def test_saved_arrays_are_those_of_the_explanation(analyzer, tmp_path):
     got = analyzer.explain(X, [[0, 1]] * 7, layers=["conv1", "block/bn"], verbose=0)
     got.save(tmp_path / "explanation.npz")
     with np.load(tmp_path / "explanation.npz") as file:
-        assert set(file) == {"relevance", "output", "target", "layers/conv1", "layers/block/bn"}
+        layers = {"layers/conv1", "layers/block/bn"}
+        assert set(file) == {"relevance", "output", "target", "about", *layers}
         for name in ("relevance", "output", "target"):
             np.testing.assert_array_equal(file[name], getattr(got, name))
         np.testing.assert_array_equal(file["layers/block/bn"], got.layers["block/bn"])
