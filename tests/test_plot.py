@@ -178,6 +178,13 @@ def test_grey_is_the_luminance_of_bt601(colour, factor):
     assert not grey.flat[1:].any()
 
 
+@pytest.mark.parametrize("white", [1.0, 255.0])
+def test_a_photo_that_resizing_rounds_out_of_its_range_is_drawn_as_it_is(white):
+    image = np.array([[0.0, 0.5], [1.0 + 1e-6, -1e-6]]) * white
+    grey = np.asarray(plot.heatmap(np.zeros((2, 2)), image)[1].images[0].get_array())
+    np.testing.assert_allclose(grey, [[0.0, 0.5], [1.0, 0.0]], atol=1e-9)
+
+
 def test_preprocessed_images_are_brought_to_their_own_range():
     image = np.array([[-1.0, 0.0], [1.0, 1.0]])
     grey = np.asarray(plot.heatmap(np.zeros((2, 2)), image)[1].images[0].get_array())

@@ -16,6 +16,7 @@ Range = tuple[float, float]
 # Beyond these, matplotlib replaces limits or overflows in the ticks of the colour bar.
 SMALLEST, LARGEST = 1e-280, 1e280
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+ROUNDING = 1e-3  # of white: what resized photos may lie outside
 
 
 def symmetric_limits(relevance: ArrayLike, clip: float | None = None) -> Range:
@@ -113,10 +114,9 @@ def repeated(
 def _unit(images: Maps) -> Maps:
     """Bring images to [0, 1]: as they are, from [0, 255], or from their own range."""
     low, high = images.min(), images.max()
-    if low >= 0 and high <= 1:
-        return images
-    if low >= 0 and high <= 255:
-        return images / 255
+    for white in (1, 255):
+        if low >= -ROUNDING * white and high <= (1 + ROUNDING) * white:
+            return (images / white).clip(0, 1)
     return (images - low) / (high - low) if high > low else np.full_like(images, 0.5)
 
 
