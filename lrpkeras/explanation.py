@@ -14,9 +14,7 @@ import numpy as np
 from lrpkeras import plot as plotting
 from lrpkeras.card import card
 from lrpkeras.conditions import Condition
-from lrpkeras.errors import InputError
 from lrpkeras.plot import explained
-from lrpkeras.plot.arrays import repeated
 from lrpkeras.summary import About
 
 SHOWN = 5  # targets and layers in a repr
@@ -93,23 +91,9 @@ class Explanation:
         InputError
             If the relevance is not that of one image input, or images or labels do not fit.
         """
-        maps = self._maps()
-        samples, times = len(self.target), maps.shape[0] // len(self.target)
-        photos = repeated(images, samples, times, maps.shape[1:3])
-        if "titles" not in options:
-            options["titles"] = explained.titles(self, labels)
-        return plotting.heatmap(maps, photos, **options)
-
-    def _maps(self) -> np.ndarray:
-        """Return relevance `(samples * targets * conditions, height, width, channels)`."""
-        maps = explained.flat(self)
-        maps = maps[..., None] if maps.ndim == 3 else maps
-        if maps.ndim != 4:
-            raise InputError(
-                f"plot() draws images; this relevance has shape {self.relevance.shape}. Draw a "
-                "(height, width) array of it with lrpkeras.plot.heatmap."
-            )
-        return maps
+        if "titles" in options and options["titles"] is None:
+            options["titles"] = ""
+        return plotting.heatmap(self, images, labels=labels, **options)
 
     def _shown_conditions(self) -> str:
         words = [explained.words(condition) for condition in explained.conditions(self)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from numbers import Real
 
 import numpy as np
@@ -47,6 +47,12 @@ def symmetric_limits(relevance: ArrayLike, clip: float | None = None) -> Range:
 
 def read_maps(relevance: ArrayLike, what: str = "relevance") -> tuple[Maps, bool]:
     """Return maps (n, height, width), channels summed, and whether they came as a batch."""
+    maps, is_batch = read_channels(relevance, what)
+    return maps.sum(axis=-1), is_batch
+
+
+def read_channels(relevance: ArrayLike, what: str = "relevance") -> tuple[Maps, bool]:
+    """Return maps (n, height, width, channels), and whether they came as a batch."""
     array = finite(relevance, what)
     if array.ndim not in (2, 3, 4):
         raise InputError(
@@ -54,20 +60,39 @@ def read_maps(relevance: ArrayLike, what: str = "relevance") -> tuple[Maps, bool
             "(height, width, channels) or (n, height, width, channels). "
             "Of several targets, choose one: relevance[:, k]"
         )
-    is_batch = array.ndim == 4
-    maps = array if array.ndim == 2 else array.sum(axis=-1)
-    return (maps if is_batch else maps[np.newaxis]), is_batch
+    if array.ndim == 4:
+        return array, True
+    return (array if array.ndim == 3 else array[..., np.newaxis])[np.newaxis], False
 
 
-def read_rows(rows: Mapping[str, ArrayLike], count: int) -> dict[str, Maps]:
-    """Return the maps of each row, or refuse rows that do not have one for each image."""
-    if not rows:
-        raise InputError("rows is empty: give the grid at least one {label: relevance}")
-    all_maps = {label: read_maps(maps, f"rows[{label!r}]")[0] for label, maps in rows.items()}
-    for label, maps in all_maps.items():
-        if len(maps) != count:
-            raise InputError(f"rows[{label!r}] has {len(maps)} maps for {count} images")
-    return all_maps
+def smoothed(maps: Maps, sigma: float | None) -> Maps:
+    """Return maps (n, height, width) blurred by a Gaussian that keeps the sum of each.
+
+    Each pixel's relevance is spread over its surroundings within the map.
+
+    Raises
+    ------
+    lrpkeras.errors.InputError
+        Where `sigma`, in pixels of the map, is not a number above 0.
+    """
+    if sigma is None:
+        return maps
+    if not isinstance(sigma, Real) or not 0 < sigma < math.inf:
+        raise InputError(f"smooth is a standard deviation in pixels above 0, not {sigma!r}")
+    down, across = (_spread(size, float(sigma)) for size in maps.shape[1:])
+    return down @ maps @ across.T
+
+
+def blurred(what: str, sigma: float | None) -> str:
+    """Return what maps are of, and that they are smoothed if they are."""
+    return what if sigma is None else f"{what}, smoothed over {sigma:g} pixels"
+
+
+def _spread(size: int, sigma: float) -> Maps:
+    """Return the share of each pixel (columns) that every pixel (rows) gets."""
+    at = np.arange(size)
+    weights = np.exp(-0.5 * ((at[:, np.newaxis] - at) / sigma) ** 2)
+    return weights / weights.sum(axis=0)
 
 
 def read_pictures(images: ArrayLike) -> list[Maps]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +17,10 @@ from numpy.typing import ArrayLike
 from lrpkeras.errors import InputError
 from lrpkeras.plot import colours
 from lrpkeras.plot.arrays import SMALLEST, Range, finite, symmetric_limits
+from lrpkeras.plot.titles import wrapped
+
+LENGTH = 2.4
+"""Inches: how long a colour bar is taken to be."""
 
 ROUNDING = 1e-6
 """Share of the largest value down to which what is negative is rounding of float32 sums."""
@@ -33,11 +38,14 @@ class Scale:
         The colour map.
     clip
         The percentile of the nonzero absolute relevance that m is, or None for the largest.
+    what
+        What the values are.
     """
 
     limits: Range
     cmap: Colormap
     clip: float | None = None
+    what: str = "relevance"
 
     @property
     def norm(self) -> Normalize:
@@ -57,9 +65,8 @@ class Scale:
     @property
     def label(self) -> str:
         """What stands beside the colour bar."""
-        if not self.is_clipped:
-            return "relevance"
-        return f"relevance, clipped\nat percentile {self.clip:g} of |R| > 0"
+        clipped = f", clipped at percentile {self.clip:g} of |R| > 0" if self.is_clipped else ""
+        return self.what + clipped
 
 
 def read_scale(
@@ -69,6 +76,7 @@ def read_scale(
     signed: bool | None = None,
     cmap: str | Colormap | None = None,
     dark: bool = False,
+    what: str = "relevance",
 ) -> Scale:
     """Return the scale of some relevance; zero always has the neutral colour.
 
@@ -86,6 +94,8 @@ def read_scale(
         at zero; with `signed=False` one that begins at zero.
     dark
         Whether the page is dark.
+    what
+        What the values are, for the colour bar.
 
     Raises
     ------
@@ -104,9 +114,9 @@ def read_scale(
     if not _has_two_halves(values, signed, cmap):
         limits = 0.0, limits[1]
     if cmap is not None:
-        return Scale(limits, colours.read_cmap(cmap), clip)
+        return Scale(limits, colours.read_cmap(cmap), clip, what)
     make = colours.signed if limits[0] < 0 else colours.unsigned
-    return Scale(limits, make(dark), clip)
+    return Scale(limits, make(dark), clip, what)
 
 
 def _has_two_halves(values: np.ndarray, signed: bool | None, cmap: str | Colormap | None) -> bool:
@@ -123,14 +133,40 @@ def _has_two_halves(values: np.ndarray, signed: bool | None, cmap: str | Colorma
     return (is_negative or high <= SMALLEST or cmap is not None) if signed is None else signed
 
 
-def draw_colorbar(figure: FigureBase, scale: Scale, panels: Sequence[Axes]) -> Colorbar:
-    """Draw a scale beside the panels; a clipped one has pointed ends and says what it is."""
+def draw_colorbar(
+    figure: FigureBase,
+    scale: Scale,
+    panels: Sequence[Axes] = (),
+    *,
+    into: Axes | None = None,
+    inches: float | None = None,
+) -> Colorbar:
+    """Draw a scale, with pointed ends where it is clipped.
+
+    Parameters
+    ----------
+    figure
+        Where to.
+    scale
+        What to show.
+    panels
+        Beside these, which make room for it.
+    into
+        Or into Axes that are there for it.
+    inches
+        Its length, which decides how many numbers stand beside it and where its label is broken.
+    """
     ends = ("both" if scale.is_signed else "max") if scale.is_clipped else "neither"
-    return figure.colorbar(
+    where: dict[str, Any] = {"cax": into} if into else {"ax": list(panels), "pad": 0.02}
+    bar = figure.colorbar(
         ScalarMappable(scale.norm, scale.cmap),
-        ax=list(panels),
-        label=scale.label,
         extend=ends,
-        pad=0.02,
         format="%.3g",  # a power of ten set apart would push the rows of a grid out of line
+        **where,
     )
+    length = LENGTH if inches is None else inches
+    bar.set_ticks(np.linspace(*scale.limits, 5 if length > LENGTH / 2 else 3).tolist())
+    bar.ax.grid(False)
+    font = bar.ax.yaxis.label.get_fontproperties()
+    bar.set_label("\n".join(wrapped(scale.label, 0.9 * length, font)))
+    return bar

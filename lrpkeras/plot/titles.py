@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
-from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
 from lrpkeras.errors import InputError
 
+Titles: TypeAlias = str | Sequence[str] | None
+
 LINES = 4
 POINTS = 72  # to an inch
 
 
-def read_titles(titles: str | Sequence[Any] | None, count: int) -> list[str]:
-    """Return a title for each of `count` pictures, or refuse another number of them."""
-    if titles is None:
+def read_titles(titles: Titles, count: int) -> list[str]:
+    """Return a title for each of `count` pictures, or refuse another number of them.
+
+    None or "" stands for no titles.
+    """
+    if titles is None or (isinstance(titles, str) and not titles):
         return [""] * count
     try:
         names = [titles] if isinstance(titles, str) else [*titles]
@@ -26,13 +30,6 @@ def read_titles(titles: str | Sequence[Any] | None, count: int) -> list[str]:
     if len(names) != count:
         raise InputError(f"{len(names)} titles for {count} pictures: give one for each")
     return [str(name) for name in names]
-
-
-def set_title(panel: Axes, text: str, inches: float) -> int:
-    """Write a title in lines no longer than `inches`; return how many lines."""
-    lines = wrapped(text, inches, panel.title.get_fontproperties())
-    panel.set_title("\n".join(lines))
-    return len(lines)
 
 
 def wrapped(text: str, inches: float, font: FontProperties) -> list[str]:

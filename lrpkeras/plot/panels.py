@@ -1,0 +1,122 @@
+"""The Axes of a picture: a new sheet of them, or the caller's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
+from matplotlib.figure import Figure, FigureBase
+from numpy.typing import NDArray
+
+from lrpkeras.errors import InputError
+from lrpkeras.plot.picture import Picture
+from lrpkeras.plot.scale import Scale, draw_colorbar
+from lrpkeras.plot.sheet import FILLED, Sheet
+from lrpkeras.plot.titles import wrapped
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Axes in rows and columns.
+
+    Attributes
+    ----------
+    figure
+        Where they are.
+    axes
+        `(rows, columns)`; None where a row is not full.
+    sheet
+        What lays them out; None for Axes of the caller's.
+    """
+
+    figure: FigureBase
+    axes: NDArray[Any]
+    sheet: Sheet | None = None
+
+    @property
+    def all(self) -> list[Axes]:
+        """All Axes, row by row."""
+        return [panel for panel in self.axes.flat if panel is not None]
+
+    def write_titles(self, titles: Sequence[str], row: int | None = None) -> None:
+        """Write a title above each panel of a row, or of all, no wider than the panel.
+
+        Titles that are empty leave what is there.
+        """
+        panels = self.all if row is None else self.axes[row]
+        for panel, title in zip(panels, titles, strict=True):
+            if title and self.sheet is not None:
+                self.sheet.write_title(panel, title)
+            elif title:
+                font = panel.title.get_fontproperties()
+                panel.set_title("\n".join(wrapped(title, FILLED * _width(panel), font)))
+
+    def write_label(self, row: int, label: str) -> None:
+        """Write a label beside the first panel of a row, in lines no longer than it is high."""
+        panel = self.axes[row, 0]
+        font = panel.yaxis.label.get_fontproperties()
+        panel.set_ylabel("\n".join(wrapped(label, self._height(row), font)))
+
+    def draw_scale(self, scale: Scale, rows: range, columns: range) -> Colorbar:
+        """Draw a colour bar to the right of some panels."""
+        if self.sheet is None:
+            panels = self.axes[rows.start : rows.stop, columns.start : columns.stop].flat
+            height = sum(self._height(row) for row in rows)
+            return draw_colorbar(
+                self.figure, scale, [one for one in panels if one is not None], inches=height
+            )
+        axes, height = self.sheet.add_bar(self.figure, rows, columns[-1])
+        return draw_colorbar(self.figure, scale, into=axes, inches=height)
+
+    def finish(self) -> None:
+        """Give a new figure the size that all this needs."""
+        if self.sheet is not None and isinstance(self.figure, Figure):
+            self.sheet.fit(self.figure)
+
+    def _height(self, row: int) -> float:
+        if self.sheet is not None:
+            return float(self.sheet.panel_heights[row])
+        panel = self.axes[row, 0]
+        return float(panel.get_window_extent().height) / _dpi(panel)
+
+
+def _width(panel: Axes) -> float:
+    """Return how many inches wide the map in a panel is."""
+    box = panel.get_window_extent()
+    left, right, bottom, top = panel.images[0].get_extent()
+    return float(min(box.width, box.height * abs((right - left) / (top - bottom)))) / _dpi(panel)
+
+
+def _dpi(panel: Axes) -> float:
+    figure: Any = panel.figure
+    return float(figure.dpi)
+
+
+def new_panels(
+    rows: int, columns: int, aspects: Sequence[float], count: int | None = None
+) -> Panels:
+    """Return new Axes of their own figure, in rows of the given aspects (width over height).
+
+    The last row has what is left of `count`.
+    """
+    figure = Picture()
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for spare in axes.flat[rows * columns if count is None else count :]:
+        spare.remove()
+    if count is not None:
+        axes.flat[count:] = None
+    sheet = Sheet(axes, np.asarray(aspects, dtype=np.float64))
+    figure.set_layout_engine(sheet)
+    return Panels(figure, axes, sheet)
+
+
+def given_panels(axes: Any, rows: int, columns: int) -> Panels:
+    """Return the caller's Axes, in any shape, or refuse another number of them."""
+    panels = np.asarray(axes, dtype=object).reshape(-1)
+    if len(panels) != rows * columns or not all(isinstance(panel, Axes) for panel in panels):
+        raise InputError(f"axes must be {rows * columns} matplotlib Axes, one for each map")
+    return Panels(panels[0].figure, panels.reshape(rows, columns))
