@@ -61,6 +61,20 @@ def test_labels_are_a_name_for_each_class_or_a_dict(labels, names):
     assert [panel.get_title().split(":")[0] for panel in axes] == names
 
 
+@pytest.mark.parametrize(
+    ("output", "target", "labels", "title"),
+    [
+        ([[1.0, -2.5]], [1], None, "class 1: -2.50"),
+        ([[1.0, -2.5]], [-1], None, ""),
+        ([1.5], [0], ["size"], "size: 1.50"),
+        ([[[1.0, 2.0]]], [1], None, "class 1"),
+    ],
+)
+def test_titles_name_class_and_logit_as_far_as_there_are_any(output, target, labels, title):
+    got = lrpkeras.Explanation(RELEVANCE[:1, 0], np.array(output), np.array(target))
+    assert got.plot(labels=labels).axes[0].get_title() == title
+
+
 def test_titles_of_ones_own_replace_classes_and_logits():
     axes = explained(RELEVANCE[:, 0], [0, 1]).plot(titles=["left", "right"]).axes
     assert [panel.get_title() for panel in axes] == ["left", "right"]

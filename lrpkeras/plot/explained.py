@@ -103,18 +103,59 @@ def flat(explained: Explained) -> NDArray[Any]:
     return explained.relevance.reshape(-1, *explained.relevance.shape[1 + several :])
 
 
+@dataclass(frozen=True)
+class Caption:
+    """Of what a map is.
+
+    Attributes
+    ----------
+    name
+        The class; empty where relevance started from an array.
+    logit
+        Its logit; None where there is none, or one for each position.
+    condition
+        Through what the relevance has flowed; empty where it has gone every way.
+    """
+
+    name: str
+    logit: float | None
+    condition: str
+
+    def __str__(self) -> str:
+        name = self.name if self.logit is None else f"{self.name}: {self.logit:.2f}"
+        return "\n".join(filter(None, (name, self.condition)))
+
+
 def titles(explained: Explained, labels: Labels | None = None) -> list[str]:
     """Return "class: logit" for each map of `flat`, and a line of its condition if it has one."""
+    return list(map(str, captions(explained, labels)))
+
+
+def captions(explained: Explained, labels: Labels | None = None) -> list[Caption]:
+    """Return of what each map of `flat` is.
+
+    Parameters
+    ----------
+    explained
+        An explanation.
+    labels
+        Names of the classes, one for each, or a dict by class number.
+
+    Raises
+    ------
+    lrpkeras.errors.InputError
+        Where labels do not fit.
+    """
     if labels is not None and not isinstance(labels, Mapping):
-        labels = _checked(labels, explained.output.shape[-1])
+        labels = _checked(labels, explained.output.shape[-1] if explained.output.ndim > 1 else 1)
     below = [words(condition) for condition in conditions(explained)]
     rows = explained.target.reshape(len(explained.target), -1)
-    names = [
-        _title(int(target), output, labels)
+    return [
+        Caption(*_class(int(target), output, labels), line)
         for targets, output in zip(rows, explained.output, strict=True)
         for target in targets
+        for line in below
     ]
-    return ["\n".join(filter(None, (name, line))) for name in names for line in below]
 
 
 def conditions(explained: Explained) -> tuple[Condition, ...]:
@@ -154,13 +195,16 @@ def _checked(labels: Any, count: int) -> Sequence[str]:
     return list(labels)
 
 
-def _title(target: int, output: NDArray[Any], labels: Labels | None) -> str:
+def _class(target: int, output: NDArray[Any], labels: Labels | None) -> tuple[str, float | None]:
+    """Return a class's name and logit."""
     if target < 0:
-        return ""
+        return "", None
     name = f"class {target}"
     if labels is not None:
         name = str(labels.get(target, name) if isinstance(labels, Mapping) else labels[target])
-    return f"{name}: {output[target]:.2f}" if output.ndim == 1 else name
+    if output.ndim > 1:
+        return name, None
+    return name, float(output[target] if output.ndim else output)
 
 
 def class_names(labels: Labels | None, count: int) -> list[str]:
