@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from keras import ops
 
 from lrpkeras import backend
+from lrpkeras.errors import InputError
 from lrpkeras.graph.moves import Shape
 from lrpkeras.graph.nodes import Node
 from lrpkeras.propagate import Forward, Program
@@ -117,6 +118,52 @@ class Check:
             f"fidelity of the rewritten graph {self.fidelity:.1e}",
         ]
         return "\n".join(line.rstrip() for line in lines)
+
+
+def joined(checks: Sequence[Check]) -> Check:
+    """Add up the accounts of several batches of one program.
+
+    Parameters
+    ----------
+    checks
+        What was found of each batch, with the same nodes in the same order.
+
+    Returns
+    -------
+    Sums of relevance; of fidelity and imbalances the largest.
+
+    Raises
+    ------
+    InputError
+        If there is none, or they are of different programs.
+    """
+    nodes = {tuple((entry.name, entry.rule) for entry in check.entries) for check in checks}
+    if len(nodes) != 1:
+        raise InputError("Checks can be added up if they are of one analyzer; give at least one.")
+    pairs = zip(*(check.entries for check in checks), strict=True)
+    return Check(
+        fidelity=max(check.fidelity for check in checks),
+        entries=tuple(map(_added, pairs)),
+        start=sum(check.start for check in checks),
+        inputs=sum(check.inputs for check in checks),
+        tolerance=checks[0].tolerance,
+    )
+
+
+def _added(entries: Sequence[Entry]) -> Entry:
+    """Return the account of one node over several batches."""
+    sinks: dict[str, float] = {}
+    for entry in entries:
+        for sink, value in entry.sinks.items():
+            sinks[sink] = sinks.get(sink, 0.0) + value
+    return replace(
+        entries[0],
+        incoming=sum(entry.incoming for entry in entries),
+        outgoing=sum(entry.outgoing for entry in entries),
+        sinks=sinks,
+        imbalance=max(entry.imbalance for entry in entries),
+        sent=tuple(map(sum, zip(*(entry.sent for entry in entries), strict=True))),
+    )
 
 
 class Accountant:

@@ -10,7 +10,7 @@ from linear_layers import float64
 
 import lrpkeras
 from lrpkeras import ledger, rules
-from lrpkeras.errors import ModelError
+from lrpkeras.errors import InputError, ModelError
 
 X = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
 
@@ -86,3 +86,22 @@ def test_accounts_say_where_relevance_went_and_what_arrives_is_what_was_sent():
     # float32 sums on either side, of terms of both signs
     assert arrived.pop("x") == pytest.approx(check.inputs, rel=1e-5)
     assert arrived == {e.name: pytest.approx(e.incoming, rel=1e-5) for e in check.entries}
+
+
+def test_checks_of_batches_add_up_to_the_check_of_all():
+    analyzer = lrpkeras.Analyzer(dense(), "epsilon")
+    whole, parts = analyzer.check(X), [analyzer.check(X[:1]), analyzer.check(X[1:])]
+    joined = ledger.joined(parts)
+    assert joined.start == pytest.approx(whole.start)
+    assert joined.inputs == pytest.approx(whole.inputs)
+    assert joined.closes
+    assert joined.imbalance == max(part.imbalance for part in parts)
+    for got, expected in zip(joined.entries, whole.entries, strict=True):
+        assert (got.name, got.rule, got.inputs) == (expected.name, expected.rule, expected.inputs)
+        assert got.incoming == pytest.approx(expected.incoming)
+        assert got.sent == pytest.approx(expected.sent)
+        assert got.sinks == pytest.approx(expected.sinks)
+    other = lrpkeras.Analyzer(dense(), "z_plus").check(X)
+    for wrong in ([], [whole, other]):
+        with pytest.raises(InputError, match="of one analyzer"):
+            ledger.joined(wrong)
