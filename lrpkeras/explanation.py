@@ -6,14 +6,17 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from lrpkeras import plot as plotting
+from lrpkeras import report
 from lrpkeras.card import card
 from lrpkeras.conditions import Condition
+from lrpkeras.ledger import Check
 from lrpkeras.plot import explained
 from lrpkeras.summary import About
 
@@ -94,6 +97,100 @@ class Explanation:
         if "titles" in options and options["titles"] is None:
             options["titles"] = ""
         return plotting.heatmap(self, images, labels=labels, **options)
+
+    def report(
+        self,
+        path: str | os.PathLike,
+        images: Any = None,
+        *,
+        labels: Sequence[str] | Mapping[int, str] | None = None,
+        names: Sequence[str] | None = None,
+        check: Check | None = None,
+        measures: Any = None,
+        title: str | None = None,
+        clip: float = 99.5,
+        megabytes: float = 20,
+    ) -> Path:
+        """Write a page to look at in a browser: one HTML file that needs nothing else.
+
+        It shows all samples in a grid; each opens to its classes side by side, with the value under
+        the pointer. Colours can be clipped and put on one scale, and relevance be looked at in
+        hidden layers, if the explanation has `layers`. Below stand the rule of every node and, if
+        given, measures and the ledger. It works without a network, and from a keyboard.
+
+        Parameters
+        ----------
+        path
+            The file, such as "report.html"; one that is there is replaced, once the new one is
+            complete.
+        images
+            What was explained, to lie below the maps: photos `(samples, height, width, channels)`,
+            or a list of photos of any size; for series and vectors `(samples, steps, channels)` and
+            `(samples, entries)`. For several inputs nested like them, with None for any. Without
+            it, maps are shown alone.
+        labels
+            Names of the classes: one for each, or a dict by class number.
+        names
+            Names of the samples, such as their files.
+        check
+            The ledger: what `analyzer.check(x)` returned.
+        measures
+            What functions of `lrpkeras.evaluate` returned: one, a list, or a dict by name.
+        title
+            Of the page.
+        clip
+            Where colours end when the page opens: a percentile in (0, 100] of the magnitudes that
+            are not zero. A slider changes it.
+        megabytes
+            The largest size of the page. Where maps would take more, values are kept in 8 bits in
+            place of 16, and neighbouring ones are added up. The page says so.
+
+        Returns
+        -------
+        The path of the page.
+
+        Raises
+        ------
+        InputError
+            If nothing can be drawn (volumes are not), something does not fit, the page does not
+            become small enough, or `path` is a folder or in none that is there.
+        LrpError
+            If the extra `report` is not installed.
+
+        Notes
+        -----
+        An input of rank 2, `(a, b)`, is drawn as a picture, unless its shorter side is below 5 or
+        its longer one above four times that: then it is a series of a steps with b channels.
+
+        Examples
+        --------
+        >>> import lrpkeras, tempfile
+        >>> images = lrpkeras.datasets.shapes(2, seed=0).images
+        >>> analyzer = lrpkeras.Analyzer(lrpkeras.datasets.shapes_model())
+        >>> explanation = analyzer.explain(images, target="all")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     page = explanation.report(
+        ...         f"{folder}/report.html",
+        ...         images,
+        ...         labels=lrpkeras.datasets.shapes_classes,
+        ...         check=analyzer.check(images),
+        ...     )
+        ...     page.name, page.stat().st_size < 1e6
+        ('report.html', True)
+        """
+        return report.write(
+            self,
+            path,
+            images,
+            about=self.about,
+            labels=labels,
+            names=names,
+            check=check,
+            measures=measures,
+            title=title,
+            clip=clip,
+            megabytes=megabytes,
+        )
 
     def _shown_conditions(self) -> str:
         words = [explained.words(condition) for condition in explained.conditions(self)]

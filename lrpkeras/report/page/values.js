@@ -1,0 +1,72 @@
+// What the page holds: maps as codes, deflated, in base 64; each sample is read when it is needed.
+
+const page = JSON.parse(document.getElementById("page-data").textContent);
+const read = new Map();
+const unpacked = new Map();
+
+function sampleOf(number) {
+  if (!read.has(number)) {
+    read.set(number, JSON.parse(document.getElementById(`data-${number}`).textContent));
+  }
+  return read.get(number);
+}
+
+async function inflated(text) {
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+// All low bytes come first, then all high ones, if there are any.
+function codesOf(bytes, place) {
+  if (place.levels <= 127) return new Int8Array(bytes.buffer);
+  const count = bytes.length / 2;
+  const codes = new Int16Array(count);
+  for (let i = 0; i < count; i++) codes[i] = bytes[i] | (bytes[count + i] << 8);
+  return codes;
+}
+
+// The k maps of a sample at a place: codes and what belongs to them.
+function mapsOf(number, position) {
+  const key = `${number}/${position}`;
+  if (!unpacked.has(key)) {
+    const place = page.places[position];
+    const held = sampleOf(number).places[position];
+    const size = place.rows * place.columns;
+    unpacked.set(key, inflated(held.codes).then((bytes) => {
+      const codes = codesOf(bytes, place);
+      return held.largest.map((largest, k) => ({
+        place, largest,
+        codes: codes.subarray(k * size, (k + 1) * size),
+        sum: held.sums[k],
+        limits: { map: held.limits[k], image: held.pooled, all: place.all },
+        values: sampleOf(number).values[place.name],
+      }));
+    }));
+  }
+  return unpacked.get(key);
+}
+
+function valueAt(map, cell) {
+  const code = map.codes[cell];
+  return Math.sign(code) * (code / map.place.levels) ** 2 * map.largest;
+}
+
+// How far at most the value lies from what is read: to the farther end of what is rounded.
+function errorAt(map, cell) {
+  return ((Math.abs(map.codes[cell]) + 0.25) / map.place.levels ** 2) * map.largest;
+}
+
+function inWords(value, digits = 4) {
+  const size = Math.abs(value);
+  if (size === 0) return "0";
+  let text = size >= 1e5 || size < 1e-4 ? size.toExponential(digits - 1) : size.toPrecision(digits);
+  if (text.includes(".") && !text.includes("e")) text = text.replace(/\.?0+$/, "");
+  return (value < 0 ? "\u2212" : "") + text.replace("e-", "e\u2212").replace("e+", "e");
+}
+
+function signedWords(value, digits = 4) {
+  return (value > 0 ? "+" : "") + inWords(value, digits);
+}
