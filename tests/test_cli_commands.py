@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,13 +13,15 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from report_pages import Page
 
 import lrpkeras
 from lrpkeras import cli
 from lrpkeras.cli import arguments
 from lrpkeras.cli.evaluate import read_masks
-from lrpkeras.cli.explain import _places, at_size
+from lrpkeras.cli.explain import _places
 from lrpkeras.errors import InputError
+from lrpkeras.report.area import at_size
 
 MODEL = str(files("lrpkeras") / "data" / "shapes.keras")
 SIZES = [(48, 48), (96, 60), (30, 77), (48, 48), (48, 48)]
@@ -175,6 +178,37 @@ def test_evaluate_writes_a_table_json_and_plots(data, folder, tmp_path):
 
 
 @pytest.mark.slow
+def test_report_writes_one_page(data, folder, tmp_path):
+    (tmp_path / "labels.txt").write_text("\n".join(lrpkeras.datasets.shapes_classes))
+    out = tmp_path / "page.html"
+    done = run(
+        "report", MODEL, folder, "--preprocess", "unit", "--out", out, "--classes", "2",
+        "--layers", "stage*_pool", "--check", "--measures", "conservation,sensitivity", "--quiet",
+        "--labels", tmp_path / "labels.txt", "--title", "Shapes & more", "--batch-size", "2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "broken.jpg" in done.stderr
+    assert str(out) in done.stdout
+    page = Page(out)
+    names = [sample["name"] for sample in page.data["samples"]]
+    assert names == ["0.png", "1.png", "2.png", "3.png", "below/4.png"]
+    expected = maps_of(data, [0])
+    largest = np.argsort(-expected.output[0])[:2]
+    captions = page.data["samples"][0]["captions"]
+    classes = lrpkeras.datasets.shapes_classes
+    assert [caption["name"] for caption in captions] == [classes[i] for i in largest]
+    winner = expected.relevance[0].sum(axis=-1)
+    assert np.abs(page.maps(0)[0] - winner).max() <= 1e-4 * np.abs(winner).max()
+    places = [place["name"] for place in page.data["places"]]
+    assert places == ["input", "stage1_pool", "stage2_pool", "stage3_pool"]
+    assert [sort["name"] for sort in page.data["sorts"][2:]] == ["conservation", "sensitivity"]
+    winners = sum(float(sample["captions"][0]["logit"]) for sample in page.data["samples"])
+    began = re.search(r"began with <strong>([\d.]+)</strong>", page.text).group(1)
+    assert float(began) == pytest.approx(winners, abs=0.03)  # five logits of two decimals
+    assert "Shapes &amp; more" in page.text
+
+
+@pytest.mark.slow
 def test_an_exported_analyzer_explains_like_the_model(data, folder, tmp_path):
     assert run("export", MODEL, tmp_path / "exported", "--preset", "epsilon").returncode == 0
     words = [folder / "0.png", "--preprocess", "unit", "--format", "npy", "--quiet"]
@@ -228,6 +262,10 @@ def fails(capsys, *words):
         (["summary", MODEL, "--config", "absent.json"], "absent.json"),
         (["evaluate", MODEL, "FOLDER", "--measures", "beauty"], "is none of"),
         (["evaluate", MODEL, "FOLDER", "--measures", "mass"], "needs --masks"),
+        (["report", MODEL, "FOLDER", "--out", "EMPTY"], "is a folder"),
+        (["report", MODEL, "FOLDER", "--out", "OUT", "--classes", "9"], "K is from 1"),
+        (["report", MODEL, "FOLDER", "--out", "OUT", "--classes", "2", "--target", "1"], "leave"),
+        (["report", MODEL, "FOLDER", "--out", "OUT", "--measures", "beauty"], "is none of"),
         (["check", MODEL, "FOLDER"], "cannot be checked"),
         (["check", MODEL, "FOLDER", "--batch-size", "-1"], "batch_size"),
         (["check", MODEL, "FOLDER", "--target", "1,2"], "One class"),
@@ -254,7 +292,9 @@ def test_a_mask_that_two_photos_may_mean_is_refused(tmp_path):
         read_masks(tmp_path, ["home/cat.png", "work/cat.jpg"], (4, 4))
 
 
-@pytest.mark.parametrize("name", ["presets", "summary", "check", "explain", "evaluate", "export"])
+@pytest.mark.parametrize(
+    "name", ["presets", "summary", "check", "explain", "report", "evaluate", "export"]
+)
 def test_help_has_an_example_that_is_understood(name, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([name, "--help"])

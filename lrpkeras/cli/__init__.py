@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 
 import lrpkeras
-from lrpkeras.cli import demo, evaluate, explain, export, look
+from lrpkeras.cli import demo, evaluate, explain, export, look, report
 from lrpkeras.errors import LrpError
 
-COMMANDS = (demo, look, explain, evaluate, export)
+COMMANDS = (demo, look, explain, report, evaluate, export)
 INTERRUPTED = 130  # as shells have it
 
 

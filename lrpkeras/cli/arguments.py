@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
 import lrpkeras
 from lrpkeras import loading, photos
 from lrpkeras.errors import InputError, LrpError
@@ -154,6 +156,34 @@ def _is_within(file: str, out: Path | None) -> bool:
 
 def _is_photo(path: Path) -> bool:
     return path.suffix.lower() in photos.ENDINGS and path.is_file()
+
+
+def read_photos(
+    analyzer: AnyAnalyzer, options: argparse.Namespace, out: Path | None
+) -> tuple[np.ndarray, list[str]]:
+    """Return the photos that can be explained, as the model takes them, and their files.
+
+    The others are listed.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    files = image_files(options.images, out)
+    batch = analyzer.photos(files, preprocess(options.preprocess)).read(0, len(files))
+    for position, why in batch.unreadable.items():
+        print(f"lrpkeras: left out: {batch.ids[position]}: {why}", file=sys.stderr)
+    if batch.arrays is None:
+        raise InputError("No photo can be explained.")
+    return batch.arrays[0][batch.readable], [batch.ids[i] for i in batch.readable]
+
+
+def within_common(files: Sequence[str]) -> dict[str, Path]:
+    """Return files as they are in the folder that has them all."""
+    whole = {file: Path(os.path.abspath(file)) for file in files}
+    common = Path(os.path.commonpath([path.parent for path in whole.values()]))
+    return {file: path.relative_to(common) for file, path in whole.items()}
 
 
 def preprocess(given: str | None) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from lrpkeras import evaluate, photos
 from lrpkeras.cli import arguments
 from lrpkeras.cli.arguments import AnyAnalyzer, Commands, command
 from lrpkeras.errors import InputError
-from lrpkeras.evaluate import Curve, Flipping, Measure
+from lrpkeras.report.measures import Measured, numbers
 
 Run = Callable[..., Any]
 # By the names on the command line; those that need masks are apart.
@@ -41,6 +40,14 @@ OF_MASKS: dict[str, Run] = {
 DEFAULT = "flipping,sensitivity,conservation"
 
 
+def add_measures(parser: argparse.ArgumentParser, default: str) -> None:
+    """Take the names of measures, and masks."""
+    add_to = parser.add_argument_group("measures").add_argument
+    known, own = ", ".join((*MEASURES, *OF_MASKS)), default or "none"
+    add_to("--measures", default=None, metavar="M", help=f"{known} ({own}; masks: theirs too)")
+    add_to("--masks", type=Path, metavar="DIR", help="images named like the photos, white: object")
+
+
 def add(commands: Commands) -> None:
     """Add the command."""
     text = "measure how good maps of photos are"
@@ -48,30 +55,22 @@ def add(commands: Commands) -> None:
     parser = command(commands, "evaluate", text, example, run)
     arguments.add_model(parser)
     arguments.add_images(parser)
-    add_to = parser.add_argument_group("measures").add_argument
-    known = ", ".join((*MEASURES, *OF_MASKS))
-    add_to("--measures", default=None, metavar="M", help=f"{known} ({DEFAULT}; masks: theirs too)")
-    add_to("--masks", type=Path, metavar="DIR", help="images named like the photos, white: object")
+    add_measures(parser, DEFAULT)
+    add_to = parser.add_argument_group("results").add_argument
     add_to("--out", type=Path, metavar="DIR", help="for measures.json and a plot of each")
     add_to("--quiet", action="store_true", help="no progress bars")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print a table, write JSON and plots."""
-    wanted = _wanted(options)
+    wanted = measures_of(options, DEFAULT)
     analyzer = arguments.analyzer(options)
-    files = arguments.image_files(options.images, options.out)
-    batch = analyzer.photos(files, arguments.preprocess(options.preprocess)).read(0, len(files))
-    for position, why in batch.unreadable.items():
-        print(f"lrpkeras: left out: {batch.ids[position]}: {why}", file=sys.stderr)
-    if batch.arrays is None:
-        raise InputError("No photo can be explained.")
-    kept = batch.readable
-    x, ids = batch.arrays[0][kept], [batch.ids[i] for i in kept]
+    target = arguments.one_target(options.target)
+    x, ids = arguments.read_photos(analyzer, options, options.out)
     masks = None if options.masks is None else read_masks(options.masks, ids, x.shape[1:3])
-    found: dict[str, Measure] = {}
+    found: dict[str, Measured] = {}
     for name in wanted:
-        result = measured(name, analyzer, x, masks, options)
+        result = measured(name, analyzer, x, target, masks, options)
         found |= {f"{name}{ending}": one for ending, one in numbers(result).items()}
         if options.out is not None:
             options.out.mkdir(parents=True, exist_ok=True)
@@ -83,9 +82,17 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _wanted(options: argparse.Namespace) -> list[str]:
-    default = f"{DEFAULT},{','.join(OF_MASKS)}" if options.masks else DEFAULT
-    wanted = (options.measures or default).split(",")
+def measures_of(options: argparse.Namespace, default: str) -> list[str]:
+    """Return the names of the measures that are asked for; those of masks, too, if there are any.
+
+    Raises
+    ------
+    InputError
+        If one is not known, or needs masks.
+    """
+    if options.masks:
+        default = ",".join(filter(None, (default, *OF_MASKS)))
+    wanted = list(filter(None, (options.measures or default).split(",")))
     for name in wanted:
         if name not in {*MEASURES, *OF_MASKS}:
             known = ", ".join((*MEASURES, *OF_MASKS))
@@ -99,11 +106,11 @@ def measured(
     name: str,
     analyzer: AnyAnalyzer,
     x: np.ndarray,
+    target: Any,
     masks: np.ndarray | None,
     options: argparse.Namespace,
 ) -> Any:
     """Take one measure."""
-    target = arguments.one_target(options.target)
     settings: dict[str, Any] = {
         "batch_size": options.batch_size,
         "verbose": 0 if options.quiet else "auto",
@@ -114,18 +121,7 @@ def measured(
     return function(analyzer, x, target, **given, **settings)
 
 
-def numbers(result: Any) -> dict[str, Measure]:
-    """Return the one number of each sample that a result comes to, by an ending of its name."""
-    if isinstance(result, Flipping):
-        return {" gap": result.gap}
-    if isinstance(result, Curve):
-        return {" area": result.area}
-    if isinstance(result, Measure):
-        return {"": result}
-    return {"": result.change if hasattr(result, "change") else result.area}
-
-
-def table(found: Mapping[str, Measure]) -> str:
+def table(found: Mapping[str, Measured]) -> str:
     """Return means with intervals, one measure a line."""
     width = max(map(len, found))
     lines = [f"{'measure':{width}}  {'mean':>9}  95 % interval"]
@@ -137,7 +133,7 @@ def table(found: Mapping[str, Measure]) -> str:
 
 
 def _told(
-    found: Mapping[str, Measure], ids: Sequence[str], analyzer: AnyAnalyzer
+    found: Mapping[str, Measured], ids: Sequence[str], analyzer: AnyAnalyzer
 ) -> dict[str, Any]:
     measures = {}
     for name, one in found.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from lrpkeras.cli.arguments import Commands, command
 from lrpkeras.errors import InputError
 from lrpkeras.jobs import Results
 from lrpkeras.jobs.job import STORAGES, part_of
+from lrpkeras.report.area import at_size
 
 FORMATS = ("png", "npy", "h5")
 SHEET = 40  # photos on the contact sheet
@@ -106,9 +106,7 @@ def _folder(out: Path, kept: bool) -> Iterator[Path]:
 
 def _places(files: Sequence[str]) -> dict[str, Path]:
     """Return where results of each file go: as the files are in the folder that has them all."""
-    whole = {file: Path(os.path.abspath(file)) for file in files}
-    common = Path(os.path.commonpath([path.parent for path in whole.values()]))
-    within = {file: path.relative_to(common) for file, path in whole.items()}
+    within = arguments.within_common(files)
     stems = {path.with_suffix("") for path in within.values()}
     # Of cat.jpg and cat.png, neither is just "cat".
     if len(stems) < len(within):
@@ -193,27 +191,3 @@ def _sheet(rows: Sequence[Row]) -> plot.Drawn:
 def _save(drawn: plot.Drawn, file: Path, dpi: int) -> None:
     figure: Any = drawn.figure
     figure.savefig(file, dpi=dpi)
-
-
-def at_size(relevance: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Return maps at another size with the same sum: every pixel's relevance is shared by area.
-
-    Parameters
-    ----------
-    relevance
-        `(..., height, width, channels)`.
-    size
-        Height and width of the photo.
-    """
-    if relevance.shape[-3:-1] == tuple(size):
-        return relevance
-    rows, columns = _shares(relevance.shape[-3], size[0]), _shares(relevance.shape[-2], size[1])
-    large: np.ndarray = np.einsum("Hh,Ww,...hwc->...HWc", rows, columns, relevance, optimize=True)
-    return large
-
-
-def _shares(old: int, new: int) -> np.ndarray:
-    """Return which share of each of `old` equal parts lies in each of `new`, `(new, old)`."""
-    edges = np.arange(new + 1) * (old / new)
-    ends = np.clip(edges[:, None] - np.arange(old), 0, 1)
-    return np.diff(ends, axis=0).astype("float32")
