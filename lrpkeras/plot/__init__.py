@@ -13,6 +13,20 @@ from lrpkeras.plot.arrays import symmetric_limits
 from lrpkeras.plot.comparison import compare
 from lrpkeras.plot.grids import grid
 from lrpkeras.plot.heatmaps import heatmap
+from lrpkeras.plot.layers import layers
 from lrpkeras.plot.picture import Drawn
+from lrpkeras.plot.series import series
+from lrpkeras.plot.tokens import tokens
+from lrpkeras.plot.volume import volume
 
-__all__ = ["Drawn", "compare", "grid", "heatmap", "symmetric_limits"]
+__all__ = [
+    "Drawn",
+    "compare",
+    "grid",
+    "heatmap",
+    "layers",
+    "series",
+    "symmetric_limits",
+    "tokens",
+    "volume",
+]

@@ -103,7 +103,7 @@ def read_pictures(images: ArrayLike) -> list[Maps]:
             f"image has shape {array.shape}; a picture is (height, width) or "
             "(height, width, 1 or 3), alone or in a batch"
         )
-    batch = _unit(array if array.ndim == 4 else array[np.newaxis])
+    batch = unit(array if array.ndim == 4 else array[np.newaxis])
     return list(batch[..., 0] if batch.ndim == 4 and batch.shape[-1] == 1 else batch)
 
 
@@ -136,7 +136,7 @@ def repeated(
     return np.repeat(array, times, axis=0)
 
 
-def _unit(images: Maps) -> Maps:
+def unit(images: Maps) -> Maps:
     """Bring images to [0, 1]: as they are, from [0, 255], or from their own range."""
     low, high = images.min(), images.max()
     for white in (1, 255):

@@ -9,6 +9,7 @@ ends stay for readers with protanopia, deuteranopia or tritanopia, and in grey p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -114,8 +115,19 @@ def is_dark(axes: Axes | None = None) -> bool:
     else:
         faces = [axes.get_facecolor(), axes.figure.get_facecolor()]
     opaque = [to_rgb(face) for face in faces if to_rgba(face)[3] > 0.5]
-    red, green, blue = (_linear(part) for part in (opaque or [(1.0, 1.0, 1.0)])[0])
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue < MIDDLE
+    return luminance((opaque or [(1.0, 1.0, 1.0)])[0]) < MIDDLE
+
+
+def luminance(colour: Any) -> float:
+    """Return the luminance of an opaque colour, from 0 (black) to 1 (white) [WCAG 2.1].
+
+    Examples
+    --------
+    >>> luminance("white"), round(luminance("red"), 4)
+    (1.0, 0.2126)
+    """
+    red, green, blue = (_linear(part) for part in to_rgb(colour))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def _linear(part: float) -> float:

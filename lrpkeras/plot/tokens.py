@@ -1,0 +1,307 @@
+"""Text, each token on a ground of its relevance's colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.figure import FigureBase
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextToPath
+from numpy.typing import ArrayLike
+
+from lrpkeras.errors import InputError
+from lrpkeras.plot.arrays import Maps, finite
+from lrpkeras.plot.colours import is_dark, luminance
+from lrpkeras.plot.explained import Explained, Labels, read_relevance
+from lrpkeras.plot.picture import Drawn, Picture
+from lrpkeras.plot.scale import Scale, draw_colorbar, read_scale
+from lrpkeras.plot.titles import Titles, read_titles
+
+WIDTH = 7.0  # inches of text
+LEAST_HEIGHT, BESIDE = 1.3, 1.1  # inches: a colour bar stands beside the text
+EDGE, GAP, BAR, BAR_EDGE, LONGEST_BAR = 0.1, 0.15, 0.14, 0.1, 3.0  # inches
+LINE, PAD, SPACE = 1.7, 0.12, 0.35  # of the size of the font
+POINTS = 72  # to an inch
+CONTRAST = 0.179  # the luminance where black and white text are equally readable [WCAG 2.1]
+SIGNS = {"\n": "⏎", "\t": "⇥", " ": "␣"}  # for tokens that nobody would see
+
+
+def tokens(
+    relevance: ArrayLike | Explained,
+    texts: Sequence[str] | Sequence[Sequence[str]],
+    *,
+    padding: str | None = None,
+    titles: Titles = None,
+    labels: Labels | None = None,
+    clip: float | None = None,
+    signed: bool | None = None,
+    cmap: str | Colormap | None = None,
+    width: float = WIDTH,
+    colorbar: bool = True,
+    axes: Any = None,
+) -> Drawn:
+    """Draw texts whose tokens are coloured by relevance, in lines as long as there is room.
+
+    Parts of words are joined: "##ing" to what is before it, and where tokens begin with "▁" or "Ġ",
+    which stand for a space, all others.
+
+    Parameters
+    ----------
+    relevance
+        Of one text, (tokens,) or (tokens, dimensions), of which the dimensions are summed; or an
+        `Explanation` of texts, or a batch (n, tokens, dimensions).
+    texts
+        The tokens, a list of texts; of a batch a list for each (of an explanation, for each
+        sample).
+    padding
+        The token that fills a text up: it is left out, and a line says how many there were and
+        what Σ|R| they had.
+    titles
+        Above each text; those of an explanation are class and logit.
+    labels
+        Of an explanation: names of the classes, one for each, or a dict by class number.
+    clip, signed, cmap
+        As in `heatmap`. All texts share the scale.
+    width
+        Of the text in a new figure, in inches.
+    colorbar
+        Whether to draw a colour bar.
+    axes
+        Draw here, one Axes for each text, not in a new figure.
+
+    Returns
+    -------
+    Drawn
+        The figure, and the Axes: one for one text, an array (n,) for a batch.
+
+    Raises
+    ------
+    lrpkeras.errors.InputError
+        Where an array has a wrong rank, is empty, or holds NaN or infinite values, or where numbers
+        of tokens, texts, titles or Axes do not fit.
+
+    Examples
+    --------
+    >>> figure, axes = tokens([0.2, 2.0, -0.5, 0.1], ["it", "work", "##s", "."])
+    >>> [word.get_text() for word in axes.texts]
+    ['it', 'work', 's', '.']
+    """
+    shown = read_relevance(relevance, labels)
+    values, is_batch = _read(shown.relevance, shown.samples is not None)
+    passages = [
+        Passage.of(words, row, padding)
+        for words, row in zip(
+            _read_texts(texts, values, is_batch, shown.times), values, strict=True
+        )
+    ]
+    above = read_titles(shown.titles if titles is None else titles, len(values))
+    if isinstance(width, bool) or not isinstance(width, Real) or not 1 <= width <= 100:
+        raise InputError(f"width is a number of inches between 1 and 100, not {width!r}")
+    above = [
+        "\n".join(filter(None, pair))
+        for pair in zip(above, (p.note for p in passages), strict=True)
+    ]
+    figure, panels = (
+        _new_panels(passages, above, float(width)) if axes is None else _given(axes, len(passages))
+    )
+    dark = is_dark(None if axes is None else panels[0])
+    drawn = np.concatenate([passage.relevance for passage in passages])
+    scale = read_scale(drawn, clip=clip, signed=signed, cmap=cmap, dark=dark)
+    if colorbar:
+        _draw_scale(figure, scale, panels, axes is None)
+    for panel, passage, title in zip(panels, passages, above, strict=True):
+        _draw(panel, passage, scale)
+        panel.set_title(title, loc="left")
+    every = np.empty(len(panels), dtype=object)
+    every[:] = panels
+    return Drawn(figure, every if is_batch else panels[0])
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What is written, with the relevance of each piece.
+
+    Attributes
+    ----------
+    pieces
+        The texts, without the marks of subwords.
+    joined
+        Whether each follows the one before without a space.
+    relevance
+        Of each piece, (pieces,).
+    note
+        What was left out.
+    """
+
+    pieces: list[str]
+    joined: list[bool]
+    relevance: Maps
+    note: str = ""
+
+    @classmethod
+    def of(cls, words: Sequence[str], relevance: Maps, padding: str | None) -> Passage:
+        """Read tokens, and leave padding out."""
+        kept = [i for i, word in enumerate(words) if padding is None or word != padding]
+        if not kept:
+            raise InputError(f"this text is nothing but padding {padding!r}: leave it out")
+        left = np.delete(relevance, kept)
+        note = f"{len(left)} of {padding!r} left out, Σ|R| {np.abs(left).sum():.3g}"
+        marked = any(words[i].startswith(("▁", "Ġ")) for i in kept)
+        read = [_piece(words[i], marked) for i in kept]
+        return cls(
+            [text for text, _ in read],
+            [joined for _, joined in read],
+            relevance[kept],
+            note if len(left) else "",
+        )
+
+    def placed(self, inches: float, font: FontProperties) -> Iterator[Place]:
+        """Yield where each piece lies, in lines of so many inches."""
+        measure, size = TextToPath(), font.get_size_in_points()
+        line, right = 0, 0.0
+        for i, text in enumerate(self.pieces):
+            wide = measure.get_text_width_height_descent(text, font, False)[0] + 2 * PAD * size
+            gap = 0.0 if self.joined[i] or not right else SPACE * size
+            if right and right + gap + wide > inches * POINTS:
+                line, right, gap = line + 1, 0.0, 0.0
+            yield Place(i, line, right + gap, wide)
+            right += gap + wide
+
+    def lines(self, inches: float, font: FontProperties) -> int:
+        """Return how many lines it takes."""
+        return 1 + max((place.line for place in self.placed(inches, font)), default=0)
+
+
+class Place(NamedTuple):
+    """Where a piece lies: its number, line, left edge and width in points."""
+
+    piece: int
+    line: int
+    left: float
+    width: float
+
+
+def _piece(word: str, marked: bool) -> tuple[str, bool]:
+    """Return what is written for a token, and whether it follows without a space."""
+    if word.startswith("##") and len(word) > 2:
+        text, joined = word[2:], True
+    elif word.startswith(("▁", "Ġ")):
+        text, joined = word[1:], False
+    else:
+        text, joined = word, marked
+    seen = "".join(SIGNS.get(sign, sign) for sign in text) if not text.strip() else text
+    return seen.replace("\n", SIGNS["\n"]) or SIGNS[" "], joined
+
+
+def _read(values: ArrayLike, is_batch: bool) -> tuple[Maps, bool]:
+    """Return the relevance of tokens, (n, tokens), and whether it is a batch."""
+    array = finite(values, "relevance")
+    if array.ndim not in (1, 2, 3) or (is_batch and array.ndim == 1):
+        raise InputError(
+            f"relevance has shape {array.shape}; that of a text is (tokens,) or "
+            "(tokens, dimensions), of several (n, tokens, dimensions)"
+        )
+    if is_batch or array.ndim == 3:
+        return array.reshape(*array.shape[:2], -1).sum(axis=-1), True
+    return array.reshape(1, len(array), -1).sum(axis=-1), False
+
+
+def _read_texts(texts: Any, values: Maps, is_batch: bool, times: int) -> list[list[str]]:
+    """Return the tokens of each text, as many as there are relevances."""
+    several = [*texts] if is_batch else [texts]
+    several = [one for one in several for _ in range(times)]
+    if len(several) != len(values):
+        raise InputError(f"{len(several)} texts for {len(values)} relevances: give one for each")
+    for one in several:
+        if isinstance(one, str) or not all(isinstance(word, str) for word in one):
+            raise InputError(f"texts are lists of tokens, each a text; not {one!r:.80}")
+        if len(one) != values.shape[1]:
+            raise InputError(
+                f"{len(one)} tokens for {values.shape[1]} relevances: give one for each"
+            )
+    return [[*one] for one in several]
+
+
+def _given(axes: Any, count: int) -> tuple[FigureBase, list[Axes]]:
+    given = [*np.asarray(axes, dtype=object).reshape(-1)]
+    if len(given) != count or not all(isinstance(one, Axes) for one in given):
+        raise InputError(f"axes must be {count} matplotlib Axes, one for each text")
+    return given[0].figure, given
+
+
+def _new_panels(
+    passages: Sequence[Passage], above: Sequence[str], width: float
+) -> tuple[FigureBase, list[Axes]]:
+    """Return new Axes, one below the other, each as high as its text and as wide as asked for."""
+    font, title = FontProperties(), FontProperties(size=matplotlib.rcParams["axes.titlesize"])
+    line = LINE * font.get_size_in_points() / POINTS
+    heights = [line * passage.lines(width, font) for passage in passages]
+    words = [1.4 * title.get_size_in_points() / POINTS * _count(text) for text in above]
+    whole = 2 * EDGE + sum(heights) + sum(words) + GAP * (len(heights) - 1)
+    figure = Picture(figsize=(2 * EDGE + width + BESIDE, max(whole, LEAST_HEIGHT)))
+    across, down = figure.get_size_inches()
+    panels: list[Axes] = []
+    top = down - EDGE
+    for height, room in zip(heights, words, strict=True):
+        top -= room + height
+        place = EDGE / across, top / down, width / across, height / down
+        panels.append(figure.add_axes(place, label=f"text {len(panels)}"))
+        top -= GAP
+    return figure, panels
+
+
+def _count(text: str) -> int:
+    return text.count("\n") + 1 if text else 0
+
+
+def _draw_scale(figure: FigureBase, scale: Scale, panels: list[Axes], is_new: bool) -> None:
+    """Draw the colour bar to the right of the texts."""
+    if not is_new:
+        height = sum(panel.get_window_extent().height for panel in panels)
+        draw_colorbar(figure, scale, panels, inches=height / _dpi(panels[0]))
+        return
+    own: Any = figure
+    across, down = own.get_size_inches()
+    high = min(down - 2 * EDGE - BAR_EDGE, LONGEST_BAR)
+    place = (across - BESIDE) / across, (down - EDGE - high) / down, BAR / across, high / down
+    into = own.add_axes(place, label="<colorbar>")
+    draw_colorbar(figure, scale, into=into, inches=high)
+
+
+def _dpi(panel: Axes) -> float:
+    figure: Any = panel.figure
+    return float(figure.dpi)
+
+
+def _draw(panel: Axes, passage: Passage, scale: Scale) -> None:
+    """Write one text; the units of the panel are points."""
+    font = FontProperties()
+    size = font.get_size_in_points()
+    box = panel.get_window_extent()
+    wide, high = (POINTS * side / _dpi(panel) for side in (box.width, box.height))
+    panel.set_axis_off()
+    panel.set_xlim(0, wide)
+    panel.set_ylim(high, 0)
+    for place in passage.placed(wide / POINTS, font):
+        colour = scale.cmap(scale.norm(passage.relevance[place.piece]))
+        corner = place.left, (place.line + PAD) * LINE * size
+        height = (1 - 2 * PAD) * LINE * size
+        panel.add_patch(Rectangle(corner, place.width, height, facecolor=colour, linewidth=0))
+        panel.text(
+            place.left + place.width / 2,
+            (place.line + 0.5) * LINE * size,
+            passage.pieces[place.piece],
+            color="white" if luminance(colour) < CONTRAST else "black",
+            ha="center",
+            va="center_baseline",
+            fontproperties=font,
+            parse_math=False,
+        )
