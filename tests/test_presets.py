@@ -1,8 +1,10 @@
 """What every preset gives each kind of layer, as its source says; names, registries, JSON."""
 
 import importlib.util
+import inspect
 import json
 import pathlib
+import sys
 from dataclasses import dataclass
 
 import keras
@@ -15,6 +17,7 @@ from linear_layers import float64, randomized
 import lrpkeras
 from lrpkeras import presets, rules
 from lrpkeras.errors import RuleError
+from lrpkeras.presets.registry import ALIASES, REGISTRY
 from lrpkeras.rules import (
     AlphaBeta,
     Box,
@@ -429,20 +432,34 @@ def test_a_preset_file_that_is_not_there_is_told(tmp_path):
 def generator(name):
     spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where its dataclasses look for their annotations
     spec.loader.exec_module(module)
     return module
 
 
-def test_the_pages_name_every_preset_and_every_rule():
+def test_the_page_names_every_preset():
     page = (DOCS / "presets.md").read_text()
     for name in NAMES:
         assert f"## {name}\n" in page
     for name in presets.aliases():
         assert f"`{name}(" in page
-    page = (DOCS / "rules.md").read_text()
-    for name in rules.__all__:
-        if getattr(getattr(rules, name), "kinds", ()):
-            assert f"## {name}\n" in page, f"{name} is missing: run python docs/make_rules.py"
+
+
+def test_the_page_of_rules_is_what_its_script_writes():
+    rulebook = generator("make_rules")
+    assert rulebook.page() == (DOCS / "rules.md").read_text(), "run python docs/make_rules.py"
+    kinds = {name for name in rules.__all__ if getattr(getattr(rules, name), "kinds", ())}
+    assert set(rulebook.ABOUT) == kinds
+
+
+def test_the_page_of_presets_explains_every_parameter():
+    explained = {
+        name for names in generator("make_presets").PARAMETERS for name in names.split(", ")
+    }
+    functions = [*REGISTRY.values(), *ALIASES.values()]
+    assert {
+        p for function in functions for p in inspect.signature(function).parameters
+    } == explained
 
 
 @pytest.mark.slow

@@ -82,7 +82,7 @@ class Zero(Quotient):
     Parameters
     ----------
     bias
-        What becomes of the bias's share: see `BiasRule`. Ignored, it leaves z.
+        What becomes of the bias's share, as `Analyzer(bias=)` has it. Ignored, it leaves z.
 
     Examples
     --------
@@ -126,7 +126,7 @@ class Epsilon(Quotient):
     epsilon
         Stabilizer, > 0, in units of z.
     bias
-        What becomes of the bias's share: see `BiasRule`. Ignored, it leaves z.
+        What becomes of the bias's share, as `Analyzer(bias=)` has it. Ignored, it leaves z.
 
     Raises
     ------
