@@ -257,8 +257,9 @@ def section(name: str, about: About) -> str:
     lines += [f"**When**: {about.when}. **Cost**: {about.cost}.", ""]
     if about.shown is not None:
         lines += [f"![Four images explained with {name}](images/rules/{name.lower()}.png)", ""]
-    whole = "\n".join([*lines, *example(text["Examples"])])
-    return re.sub(r"\n{3,}", "\n\n", whole)
+    # In Markdown, two brackets in a row are a link to a reference.
+    words = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).replace("] [", "] \\[")
+    return "\n".join([words, *example(text["Examples"])])
 
 
 def signature(rule: type[rules.Rule]) -> str:

@@ -55,5 +55,5 @@ def matching(graph: Graph, pattern: str, what: str) -> dict[str, str]:
         merged = [node.name for node in graph if pattern in node.layers]
         hint = f"; it was merged into {merged[0]!r}" if merged else ""
         hint = hint or near_misses(pattern, known)
-        raise RuleError(f"{what}{pattern!r} names no layer of this model{hint}.")
+        raise RuleError(f"{what}{pattern!r} names no layer of this model{hint or '.'}")
     return {name: known[name] for name in names}

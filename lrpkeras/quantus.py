@@ -150,7 +150,7 @@ def _refuse_unknown(settings: dict[str, Any]) -> None:
         if name not in SETTINGS:
             raise InputError(
                 f"explain_func_kwargs holds {name!r}, which lrpkeras does not know"
-                f"{near_misses(name, known)}. It takes {', '.join(known)}."
+                f"{near_misses(name, known) or '.'} It takes {', '.join(known)}."
             )
 
 

@@ -70,7 +70,7 @@ def _wanted(graph: Graph, layers: Collection[str] | None) -> list[str]:
     fitting = {name for node in affine for name in (node.name, *node.layers)}
     for layer in layers:
         if layer not in known:
-            raise ModelError(f"There is no layer {layer!r}{near_misses(layer, known)}.")
+            raise ModelError(f"There is no layer {layer!r}{near_misses(layer, known) or '.'}")
         if layer not in fitting:
             raise _unfit(layer)
     return [node.name for node in affine if {node.name, *node.layers} & set(layers)]

@@ -51,5 +51,5 @@ def _find(graph: Graph, output: str | int) -> str:
         return graph.outputs[output]
     if output not in graph.places:
         hint = near_misses(output, graph.places)
-        raise RuleError(f"output={output!r} names no layer of the model{hint}.")
+        raise RuleError(f"output={output!r} names no layer of the model{hint or '.'}")
     return graph.places[output]

@@ -345,6 +345,6 @@ def _check_used(graph: Graph, entries: tuple[Entry, ...], used: set[int], matche
         known = {layer for node in graph for layer in (node.name, *node.layers)}
         hint = near_misses(where, known | {*POSITIONS, *KINDS}) if isinstance(where, str) else ""
         raise RuleError(
-            f"rules[{where!r}] matches no layer, node kind or position of this model{hint}. "
-            "analyzer.summary() lists the names."
+            f"rules[{where!r}] matches no layer, node kind or position of this model"
+            f"{hint or '.'} analyzer.summary() lists the names."
         )

@@ -151,7 +151,7 @@ def get(name: str | Preset, **parameters: Any) -> Preset:
     function = find(name)
     if function is None:
         hint = near_misses(_key(name), {**REGISTRY, **ALIASES})
-        raise RuleError(f"Unknown preset {name!r}{hint}. Known: {', '.join(names())}.")
+        raise RuleError(f"Unknown preset {name!r}{hint or '.'} Known: {', '.join(names())}.")
     signature = inspect.signature(function)
     try:
         signature.bind(**parameters)

@@ -48,7 +48,8 @@ class AlphaBeta(BiasRule):
         False allows any pair, of which only `alpha - beta` of the relevance is passed on
         [Gonzalez 2020: alpha 1, beta -1; alpha 0, beta 1; alpha 1, beta 1].
     bias
-        What becomes of the bias's share, as `Analyzer(bias=)` has it. Ignored, it leaves both denominators.
+        What becomes of the bias's share, as `Analyzer(bias=)` has it. Ignored, it leaves both
+        denominators.
 
     Raises
     ------
@@ -281,7 +282,8 @@ class ZPlus(AlphaBeta):
     Parameters
     ----------
     bias
-        What becomes of the bias's share, as `Analyzer(bias=)` has it. Ignored, it leaves the denominator.
+        What becomes of the bias's share, as `Analyzer(bias=)` has it. Ignored, it leaves the
+        denominator.
 
     Examples
     --------

@@ -39,8 +39,8 @@ class Gamma(BiasRule):
         Use the one formula with positive parts for every z_j [Montavon et al. 2019; Nyiri &
         Gibaru 2024, eq. 3]; where z_j < 0 its denominator may come close to zero.
     bias
-        What becomes of the bias's share, as `Analyzer(bias=)` has it. Ignored, it leaves every denominator,
-        and the sign of `z_j - b_j` chooses the formula.
+        What becomes of the bias's share, as `Analyzer(bias=)` has it. Ignored, it leaves every
+        denominator, and the sign of `z_j - b_j` chooses the formula.
 
     Raises
     ------
