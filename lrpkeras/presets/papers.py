@@ -34,7 +34,7 @@ def deep_taylor() -> Preset:
 def deep_taylor_bounded(low: Any, high: Any) -> Preset:
     """first: `Box(low, high)`; all other linear layers: `ZPlus(bias="ignore")`.
 
-    Deep Taylor decomposition for inputs in [low, high] [Montavon et al. 2017, eq. 10 and 13].
+    Deep Taylor decomposition for inputs from low to high [Montavon et al. 2017, eq. 10 and 13].
     """
     return Preset((("first", Box(low, high)), PLUS), "deep_taylor_bounded")
 

@@ -34,7 +34,7 @@ class BoxState:
 
 @dataclass(frozen=True, eq=False)
 class Box(Rule):
-    """The z-box rule for inputs in [low, high] [Montavon et al. 2017, eq. 13; Guillemot eq. 7].
+    """The z-box rule for inputs from low to high [Montavon et al. 2017, eq. 13; Guillemot eq. 7].
 
     `R_i = sum_j (x_i w_ij - low_i w_ij+ - high_i w_ij-) / sum_i (...) R_j`. The bias cancels.
 
