@@ -4,6 +4,7 @@
 #   make test                       lint, types, import contract, quick tests
 #   make slow                       the tests that need minutes or the data folder
 #   make docs                       the site, in site/; warnings are errors
+#   make dist                       wheel and sdist in dist/, checked, and the wheel tried
 #   make lowest                     quick tests with the lowest supported versions
 #   make demo EXTRAS=tensorflow,dev another TensorFlow than tensorflow-cpu
 #   make test WORKERS=0             all tests in one process
@@ -29,8 +30,8 @@ export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL := 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv demo test slow lint format docs lowest lowest-environment quick coverage bench \
-	bench-peers clean
+.PHONY: help venv demo test slow lint format docs dist lowest lowest-environment quick coverage \
+	bench bench-peers clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -83,6 +84,15 @@ docs: $(VENV)/.installed-docs
 $(VENV)/.installed-docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"
 	@touch $@
+
+# As a user gets it: built in an environment of its own, installed in a clean one for each Python.
+PYTHONS ?= $(shell for python in python3.11 python3.12 python3.13; do \
+	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python; done; true)
+dist: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python release/try_wheel.py dist/*.whl --python $(PYTHONS)
 
 # The lowest versions that pyproject.toml allows, in an environment of their own: what reads Keras and
 # TensorFlow or is compiled. Formulas and measures, of keras.ops alone, are as they are: APART= adds
