@@ -12,7 +12,6 @@ from keras import ops
 
 from lrpkeras import backend
 from lrpkeras.errors import InputError
-from lrpkeras.graph.moves import Shape
 from lrpkeras.graph.nodes import Node
 from lrpkeras.propagate import Forward, Program
 from lrpkeras.rules import Relevance, Rule
@@ -32,8 +31,7 @@ class Entry:
     `incoming` is relevance at the node's output, `outgoing` what its inputs got, `sinks` what went
     elsewhere; `imbalance` is the largest `|incoming - outgoing - sinks|` of any sample, relative to
     the magnitudes there. `inputs` names the nodes that got relevance from this one (one that is
-    read twice is there twice), `sent` says how much each got: they add up to `outgoing`. `shape` is
-    that of the node's output, with batch (None where unknown).
+    read twice is there twice), `sent` says how much each got: they add up to `outgoing`.
 
     Where a rule rescales what arrived at a fork, that has an entry of its own, with the fork's
     name, before the fork's.
@@ -48,7 +46,6 @@ class Entry:
     imbalance: float
     inputs: tuple[str, ...]
     sent: tuple[float, ...]
-    shape: Shape
 
 
 @dataclass(frozen=True, repr=False)
@@ -214,7 +211,6 @@ class Accountant:
                 imbalance=_relative(gap, scale),
                 inputs=tuple(name for name, _ in receiving),
                 sent=tuple(float((size * part).sum()) for part in sent),
-                shape=node.shape,
             )
         )
 

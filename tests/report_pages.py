@@ -56,7 +56,6 @@ def check(name="conv1"):
         imbalance=0.0,
         inputs=("x",),
         sent=(2.0,),
-        shape=(None, 4),
     )
     return Check(fidelity=1e-7, entries=(entry,), start=3.0, inputs=2.0, tolerance=1e-4)
 

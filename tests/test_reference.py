@@ -92,6 +92,19 @@ def test_mobilenets_maps_are_finite_and_its_ledger_closes(mobilenet, photos, pre
     assert check.start == pytest.approx(check.inputs + sum(check.sinks.values()), rel=1e-3)
 
 
+def test_a_flow_of_mobilenet_shows_that_biases_take_nearly_all_of_the_logit(mobilenet, photos):
+    check = lrpkeras.Analyzer(mobilenet, "z_plus").check(photos[0][:1])
+    assert check.sinks["bias"] > 0.999 * check.start
+    _, axes = lrpkeras.plot.flow(check)
+    bars = [patch.get_extents() for patch in axes.patches if patch.get_gid() == "stage"]
+    assert bars[-1].width < 1e-3 * bars[0].width
+    figures = [label.get_text() for label in axes.get_yticklabels()]
+    assert figures[0] == "100 %"
+    assert float(figures[-1].removesuffix(" %")) == pytest.approx(
+        100 * check.inputs / check.start, rel=1e-2
+    )
+
+
 def test_all_of_mobilenets_normalizations_fold(mobilenet):
     analyzer = lrpkeras.Analyzer(mobilenet, verify=False)
     folded = {name for node in analyzer.graph for name in node.layers if "bn" in name}

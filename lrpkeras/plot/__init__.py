@@ -11,6 +11,7 @@ To have it in a window, pass axes that `pyplot.subplots` made, then call `pyplot
 
 from lrpkeras.plot.arrays import symmetric_limits
 from lrpkeras.plot.comparison import compare
+from lrpkeras.plot.flow import flow
 from lrpkeras.plot.grids import grid
 from lrpkeras.plot.heatmaps import heatmap
 from lrpkeras.plot.layers import layers
@@ -22,6 +23,7 @@ from lrpkeras.plot.volume import volume
 __all__ = [
     "Drawn",
     "compare",
+    "flow",
     "grid",
     "heatmap",
     "layers",
