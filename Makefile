@@ -3,7 +3,7 @@
 #   make demo                       explain eight generated images; writes a PNG
 #   make test                       lint, types, import contract, quick tests
 #   make slow                       the tests that need minutes or the data folder
-#   make docs                       the site, in site/; warnings are errors
+#   make docs                       the site, in site/; warnings are errors; looked at in a browser
 #   make dist                       wheel and sdist in dist/, checked, and the wheel tried
 #   make lowest                     quick tests with the lowest supported versions
 #   make demo EXTRAS=tensorflow,dev another TensorFlow than tensorflow-cpu
@@ -79,7 +79,8 @@ slow: $(STAMP)
 # mkdocs-material tells of its successor at every build unless told not to.
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: $(VENV)/.installed-docs
-	$(BIN)/mkdocs build --strict
+	$(BIN)/python -m mkdocs build --strict
+	$(PYTEST) tests/docs/test_site.py
 
 $(VENV)/.installed-docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"
