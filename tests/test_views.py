@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lrpkeras.errors import InputError
-from lrpkeras.plot.views import view
+from lrpkeras.plot.views import grey, photo, view
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,30 @@ def test_of_a_volume_the_slice_with_the_most_is_drawn_and_told():
 def test_what_cannot_be_drawn_is_refused_with_the_reason(relevance, told):
     with pytest.raises(InputError, match=told):
         view(relevance)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((8, 9, 3), (8, 9, 3)),
+        ((8, 9, 1), (8, 9)),
+        ((3, 8, 9), (8, 9, 3)),
+        ((1, 8, 9), (8, 9)),
+        ((8, 9), (8, 9)),
+        ((8, 9, 64), None),
+        ((100, 3), None),
+        ((20,), None),
+        ((4, 8, 9, 1), None),
+    ],
+)
+def test_an_input_is_a_photo_if_its_shape_is_one(shape, expected):
+    found = photo(np.random.default_rng(0).uniform(size=shape))
+    assert (None if found is None else found.shape) == expected
+
+
+def test_a_photo_keeps_its_colours_and_its_grey_is_their_luminance():
+    sample = np.random.default_rng(0).uniform(size=(8, 9, 3))
+    np.testing.assert_array_equal(photo(sample), sample)
+    np.testing.assert_array_equal(photo(np.moveaxis(sample, -1, 0)), sample)
+    np.testing.assert_allclose(grey(photo(sample)), sample @ [0.299, 0.587, 0.114])
+    assert grey(None) is None

@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
-import numpy as np
 from numpy.typing import NDArray
 
 from lrpkeras import backend
 from lrpkeras.errors import InputError
 from lrpkeras.explore.offer import Offer, Way
 from lrpkeras.explore.recent import Recent
-from lrpkeras.plot.arrays import LUMINANCE, Maps, read_pictures
+from lrpkeras.plot import views
+from lrpkeras.plot.arrays import Maps, read_pictures
 from lrpkeras.plot.explained import Explained
-from lrpkeras.plot.views import is_picture
 
 ANALYZERS = 4  # each holds the weights that its rules changed, and compiled functions
 ROOM = 256 * 2**20  # bytes of explanations
@@ -81,17 +80,9 @@ class Looks:
         InputError
             If `photos` were given and are no images.
         """
-        photo = self._photos[number]
         if self._photos is self.images:
-            photo = _channels_last(photo)
-            if not _is_photo(photo):
-                return None
-        return read_pictures(photo)[0]
-
-    def grey(self, number: int) -> Maps | None:
-        """Return an image in grey, `(height, width)`; None if it is none."""
-        photo = self.photo(number)
-        return photo if photo is None or photo.ndim == 2 else photo @ LUMINANCE
+            return views.photo(self.images[number])
+        return read_pictures(self._photos[number])[0]
 
     def logits(self, number: int) -> NDArray[Any]:
         """Return an image's logit of each class, `(classes,)`; summed over positions."""
@@ -171,12 +162,3 @@ def relevance(explanation: Explained, layer: str | None) -> NDArray[Any]:
 def _nbytes(explanation: Explained) -> int:
     arrays = [*keras.tree.flatten(explanation.relevance), *explanation.layers.values()]
     return sum(array.nbytes for array in arrays)
-
-
-def _channels_last(photo: NDArray[Any]) -> NDArray[Any]:
-    first = photo.ndim == 3 and photo.shape[0] in (1, 3) and photo.shape[-1] not in (1, 3)
-    return np.moveaxis(photo, 0, -1) if first else photo
-
-
-def _is_photo(photo: NDArray[Any]) -> bool:
-    return is_picture(*photo.shape[:2]) if photo.ndim == 2 else photo.shape[2:] in ((1,), (3,))

@@ -16,7 +16,7 @@ from lrpkeras.explore.looks import Choice, Looks
 from lrpkeras.plot import explained, pixels
 from lrpkeras.plot.explained import Explained, Labels
 from lrpkeras.plot.scale import Scale, read_scale
-from lrpkeras.plot.views import View, view
+from lrpkeras.plot.views import View, grey, view
 
 INPUT, WINNER = "input", "winner"
 TOP = 5  # classes that are offered at once, those with the largest logits
@@ -194,8 +194,8 @@ class Explorer(ipywidgets.VBox):
     def _drawn(self, seen: View, scale: Scale) -> pixels.Pixels:
         if not seen.is_plane:
             return pixels.palette(scale)[pixels.drawn(seen, scale, SIDE)]
-        grey = self._looks.grey(self.image.value) if self.overlay.value else None
-        return pixels.enlarged(pixels.painted(seen.values, scale, grey), SIDE)
+        photo = self._looks.photo(self.image.value) if self.overlay.value else None
+        return pixels.enlarged(pixels.painted(seen.values, scale, grey(photo)), SIDE)
 
     def _say(self, text: str) -> None:
         self.message.value = markup.message(text)

@@ -1,4 +1,4 @@
-"""What is drawn of one sample's relevance where nobody says how: its shape decides."""
+"""What is drawn of one sample where nobody says how: its shape decides."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrpkeras.errors import InputError
-from lrpkeras.plot.arrays import finite
+from lrpkeras.plot.arrays import LUMINANCE, Maps, finite, read_pictures
 
 SMALLEST_SIDE = 5  # of a plane: what is narrower is a series with a few channels
 LONGEST_SIDE = 4  # of a plane, in units of the other one: what is longer is a series
@@ -98,3 +98,33 @@ def is_picture(height: int, width: int) -> bool:
     """Return whether two axes of such sizes are taken for height and width."""
     short, long = sorted((height, width))
     return short >= SMALLEST_SIDE and long <= LONGEST_SIDE * short
+
+
+def photo(sample: NDArray[Any]) -> Maps | None:
+    """Return a model's input as an image in [0, 1]; None if its shape is not that of an image.
+
+    Parameters
+    ----------
+    sample
+        `(height, width, 1 or 3)`, channels first, or `(height, width)`.
+
+    Returns
+    -------
+    `(height, width)` or `(height, width, 3)`, scaled as `lrpkeras.plot.heatmap` scales images.
+
+    Examples
+    --------
+    >>> photo(np.ones((3, 8, 9))).shape
+    (8, 9, 3)
+    >>> photo(np.ones((100, 3))) is None
+    True
+    """
+    if sample.ndim == 3 and sample.shape[0] in (1, 3) and sample.shape[-1] not in (1, 3):
+        sample = np.moveaxis(sample, 0, -1)
+    is_photo = is_picture(*sample.shape) if sample.ndim == 2 else sample.shape[2:] in ((1,), (3,))
+    return read_pictures(sample)[0] if is_photo else None
+
+
+def grey(image: Maps | None) -> Maps | None:
+    """Return an image in grey, `(height, width)`; None of none."""
+    return image if image is None or image.ndim == 2 else image @ LUMINANCE
