@@ -1,6 +1,6 @@
 """Layer-wise Relevance Propagation for Keras 3 models."""
 
-from lrpkeras import datasets, evaluate, layers, plot, presets, quantus, rules
+from lrpkeras import callbacks, datasets, evaluate, layers, plot, presets, quantus, rules
 from lrpkeras.analyzer import Analyzer
 from lrpkeras.canonize.keras_model import fold_batch_norm
 from lrpkeras.errors import LrpError
@@ -19,6 +19,7 @@ __all__ = [
     "LrpError",
     "Preset",
     "__version__",
+    "callbacks",
     "datasets",
     "evaluate",
     "fold_batch_norm",

@@ -45,6 +45,11 @@ def test_an_analyzer_on_jax_keeps_its_promises():
 
 
 @pytest.mark.slow
+def test_the_callback_on_jax_draws_each_epochs_weights():
+    run_tests("test_callbacks_on_jax.py")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["small", "applications"])
 def test_jax_explains_networks_of_every_kind_as_tensorflow_does(table, tmp_path):
     """To 1e-5 without oneDNN, which TensorFlow turns on by itself on some processors.
