@@ -16,6 +16,7 @@ HEADINGS = {
     "fresh": "The first call, and memory",
     "growth": "Growth",
     "measures": "Measures",
+    "training": "In training",
     "slow": "Slow peers",
 }
 
@@ -92,3 +93,8 @@ def growth_lines(found: Results) -> list[str]:
 def measure_lines(found: Results) -> list[str]:
     """Return the terminal's lines on measures of maps."""
     return sections.measured(found).splitlines()[2:]
+
+
+def training_lines(found: Results) -> list[str]:
+    """Return the terminal's lines on what watching adds to a training."""
+    return sections.trained(found).splitlines()[2:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks import cards, fresh, measures, spread, targets, ways
+from benchmarks import cards, fresh, measures, spread, targets, training, ways
 from benchmarks.results import Cell, Results
 from benchmarks.tables import markdown, mebibytes, milliseconds, quartiles
 from lrpkeras import evaluate
@@ -257,6 +257,37 @@ def measured(found: Results) -> str:
     return "\n\n".join(["## Measures of maps", *(parts or [NOTHING])])
 
 
+def trained(found: Results) -> str:
+    """Show what the callback adds to a training."""
+    rows = []
+    for (model,), cell in found.of("training").items():
+        with_, without = (cell["seconds"][name] for name in (training.WITH, training.WITHOUT))
+        rows.append(
+            (
+                f"{model}, {cell['images']:,} images an epoch",
+                f"{spread.spread(without).median:.1f}",
+                quartiles(spread.ratio(with_, without)),
+                milliseconds(spread.spread(cell["sheets"]).median),
+                f"{cell['start']:.1f}",
+                f"{training.share(cell):.1%}",
+            )
+        )
+    heads = ("network", "an epoch, s", "watched / not", "a sheet, ms", "the first, s")
+    heads += (f"share of {training.EPOCHS} epochs",)
+    return TRAINED + (markdown(heads, rows) if rows else NOTHING)
+
+
+TRAINED = f"""\
+## In training
+
+What `RelevanceCallback` adds: a sheet of {training.SHOWN} maps after every epoch, as a PNG file
+and for TensorBoard. Two copies of a network are trained in turn, epoch by epoch, one of them
+watched. The first sheet builds the analyzer and traces its function; "share": that one and all
+others, in epochs that are not watched.
+
+"""
+
+
 def where(found: Results) -> str:
     """Show the machine, the versions, the dates and the commands."""
     return "\n\n".join(["## Where and how", *(_run(*item) for item in found.runs.items())])
@@ -289,6 +320,7 @@ SECTIONS: tuple[Callable[[Results], str], ...] = (
     memory,
     growth,
     measured,
+    trained,
     cards.section,
     where,
 )

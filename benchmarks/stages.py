@@ -20,11 +20,13 @@ from benchmarks import (
     networks,
     report,
     times,
+    training,
     ways,
     work,
 )
 from benchmarks.peers import client
 from benchmarks.results import Cell, Results
+from lrpkeras import datasets
 
 Options = argparse.Namespace
 
@@ -35,6 +37,7 @@ BATCHES, SIZES = (1, 2, 4, 8, 16, 32), (112, 160, 224, 320, 448)
 MEMORY_BATCH, PAIRS_BATCH = 16, 4
 PROCESSES = 3
 SLOW_BUILDS = ("ResNet50",)
+TRAINED = 6_000  # images an epoch
 
 
 def run(options: Options, found: Results) -> None:
@@ -165,6 +168,16 @@ def _measures(options: Options, found: Results) -> None:
     _forget()
 
 
+def _training(options: Options, found: Results) -> None:
+    if options.quick:
+        name, network, images = "tiny-resnet", networks.build("tiny-resnet", 48), 64
+    else:
+        name, network, images = "shapes", datasets.shapes_model(), TRAINED
+    found.put("training", name, **training.measure(network, images, options.rounds[0]))
+    print("\n".join(report.training_lines(found)), flush=True)
+    _forget()
+
+
 def _slow_builds(options: Options, found: Results) -> None:
     """Build what takes a peer minutes; part of all only if asked for."""
     pythons = {"innvestigate": options.innvestigate_python}
@@ -193,5 +206,6 @@ STAGES: dict[str, Callable[[Options, Results], None]] = {
     "fresh": _fresh,
     "growth": _growth,
     "measures": _measures,
+    "training": _training,
     "slow": _slow_builds,
 }

@@ -20,6 +20,7 @@ from benchmarks import (
     spread,
     targets,
     times,
+    training,
     turns,
     ways,
     work,
@@ -393,6 +394,21 @@ def test_the_largest_batch_is_found_by_doubling():
     assert tried == [8, 16, 32, 64, 128]
     assert on_card.largest(lambda n: False, 8, 4096) is None
     assert on_card.largest(lambda n: True, 8, 20) == 16
+
+
+def test_two_copies_are_trained_in_turn_one_of_them_watched(quick):
+    cell = results.load(quick / "results.json").get("training", "tiny-resnet")
+    assert set(cell["seconds"]) == {training.WITH, training.WITHOUT}
+    assert [len(row) for row in (*cell["seconds"].values(), cell["sheets"])] == [3, 3, 3]
+    for whole, sheet in zip(cell["seconds"][training.WITH], cell["sheets"], strict=True):
+        assert 0 < sheet < whole
+    assert "tiny-resnet, 64 images an epoch" in (quick / "RESULTS.md").read_text()
+
+
+def test_the_share_of_a_training_counts_the_first_sheet_and_all_others():
+    seconds = {training.WITHOUT: [9.0, 10.0, 40.0]}
+    cell = {"start": 2.0, "sheets": [0.1, 0.3, 0.2], "seconds": seconds}
+    assert training.share(cell) == pytest.approx((2 + 10 * 0.2) / (10 * 10))
 
 
 def test_measures_are_timed_beside_the_runs_that_they_must_make(quick):
