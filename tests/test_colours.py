@@ -100,7 +100,7 @@ def test_the_ends_stay_apart_for_every_reader(eye, dark):
     assert ends_apart(colours.signed(dark), eye) > needed
     if eye != "grey print":  # where lightness must be spent on magnitude
         lab = seen(colours.signed(dark), eye)
-        assert apart(lab[CENTRE // 2], lab[-1 - CENTRE // 2]) > 40  # at half the range, too
+        assert apart(lab[CENTRE // 2], lab[-1 - CENTRE // 2]) > 80  # at half of the range
 
 
 @pytest.mark.parametrize("usual", ["seismic", "RdBu_r", "coolwarm", "PuOr"])
@@ -112,11 +112,11 @@ def test_the_worst_reader_tells_signs_apart_better_than_with_usual_maps(usual):
 
 
 @dark
-def test_equal_magnitudes_look_equally_strong_and_equal_steps_equally_large(dark):
+def test_equal_magnitudes_look_equally_strong_and_steps_are_of_a_size(dark):
     lab = seen(colours.signed(dark), "normal")
     assert apart(lab[0], lab[CENTRE]) == pytest.approx(apart(lab[-1], lab[CENTRE]), rel=0.1)
     steps = apart(lab[1:], lab[:-1])
-    assert steps.max() / steps.min() < 2  # seismic: 3.8
+    assert steps.max() / steps.min() < 3  # seismic: 3.8
 
 
 @dark

@@ -44,7 +44,8 @@ def test_a_batch_is_unsigned_only_if_none_of_its_maps_is_negative():
 
 def test_equal_values_have_equal_colours_in_signed_and_unsigned_maps():
     signed, unsigned = (plot.heatmap(RAMP, signed=one).axes.images[0] for one in (True, None))
-    np.testing.assert_allclose(signed.to_rgba(RAMP), unsigned.to_rgba(RAMP), atol=0.03)  # steps
+    # One half of 257 colours has steps of up to 0.03.
+    np.testing.assert_allclose(signed.to_rgba(RAMP), unsigned.to_rgba(RAMP), atol=0.03)
 
 
 def test_numbers_beside_the_colour_bar_tell_its_limits():

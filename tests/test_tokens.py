@@ -93,7 +93,7 @@ def test_dimensions_of_embeddings_are_summed_and_explanations_bring_titles():
     drawn = tokens(explanation, [["a", "b", "c"]], labels=["bad", "good"])
     assert [panel.get_title(loc="left") for panel in drawn.axes] == ["good: 3.00", "bad: 0.50"]
     # The largest sum of two dimensions is 10 + 11.
-    np.testing.assert_allclose(grounds(drawn.axes[1])[2][:3], [160 / 255, 0, 16 / 255], atol=0.01)
+    np.testing.assert_allclose(grounds(drawn.axes[1])[2][:3], [132 / 255, 0, 18 / 255], atol=0.01)
 
 
 def test_the_caller_s_axes_are_drawn_into():

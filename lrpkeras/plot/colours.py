@@ -1,9 +1,9 @@
 """The colours of relevance: zero is neutral, red speaks for the class, blue against it.
 
 Relevance that is nowhere negative has the red arm alone, so that a colour means the same in every
-picture. The arms are curves through CIELAB in nearly equal steps, chosen by how far apart their
-ends stay for readers with protanopia, deuteranopia or tritanopia, and in grey print
-(`tests/test_colours.py` simulates all four).
+picture. The arms are curves through CIELAB whose steps shrink outwards, so that half of the range
+is a strong colour already. They were chosen by how far apart they stay for readers with protanopia,
+deuteranopia or tritanopia, and in grey print (`tests/test_colours.py` simulates all four).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class Arms:
 
 LIGHT = Arms(
     zero="#f7f7f7",
-    blues="#e1e6f9 #cad4f9 #b3c2f8 #9cb0f6 #849df3 #6c89ee #5176e7 #2f62e0",
-    reds="#fce1da #fdcabc #f8b19e #f09780 #e37a63 #d15b46 #ba382a #a00010",
+    blues="#d7ddfa #bac4fc #9faefc #8699fb #6e86f9 #5574f4 #3960ea #2a52d2",
+    reds="#ffd3c7 #ffb19d #ff9176 #f66e52 #e04630 #ba1d18 #9b0612 #840012",
 )
 # For dark pages, where zero is dark, as on white ones it is light.
 DARK = Arms(
     zero="#1a1a1a",
-    blues="#232333 #2c3050 #374072 #475897 #5f76bd #7996db #92b4f0 #a8d0ff",
-    reds="#321f1b #49251d #632c20 #7e3625 #9d432d #c0583a #e2744e #ff9468",
+    blues="#272443 #2f3271 #3948a5 #556fdb #7393f3 #88adfc #98c1ff #a4d2ff",
+    reds="#3f2017 #612415 #832813 #a62f14 #cd3e1b #f25f32 #fe7a4a #ff8c5c",
 )
 
 

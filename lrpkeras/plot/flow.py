@@ -82,7 +82,7 @@ def flow(check: Check, *, most: int = 40, least: float = 1e-3, axes: Axes | None
     drawn = grouped(whole, most) if len(whole) > most else whole
     rows = lanes(drawn)
     panel = _panel(axes, len(rows))
-    signs = _Signs(*colours.signed(colours.is_dark(panel))([0.95, 0.05]))
+    signs = _Signs(*colours.signed(colours.is_dark(panel))([0.85, 0.15]))
     _draw(panel, drawn, rows, signs)
     _write_names(panel, drawn, check.start)
     _write_sinks(panel, drawn, check.start, least)
