@@ -26,15 +26,18 @@ Explain = Callable[[torch.Tensor], torch.Tensor]
 
 
 def import_zennit() -> Any:
-    """Import zennit, with placeholders for the two torchvision classes that it names on import.
+    """Import zennit, with placeholders for the torchvision classes that it names on import.
 
-    Its canonizers for torchvision's networks look for them; no network here is one of those.
+    Its canonizers look for them; no network here has any.
     """
     try:
         importlib.import_module("torchvision.models.resnet")
     except (ImportError, RuntimeError):
         names = ("torchvision", "torchvision.models", "torchvision.models.resnet")
         sys.modules.update({name: types.ModuleType(name) for name in names})
+        sys.modules["torchvision"].ops = types.SimpleNamespace(  # type: ignore[attr-defined]
+            FrozenBatchNorm2d=type("FrozenBatchNorm2d", (), {})
+        )
         resnet = sys.modules["torchvision.models.resnet"]
         resnet.Bottleneck, resnet.BasicBlock = type("Bottleneck", (), {}), type("Block", (), {})
     zennit = importlib.import_module("zennit")
