@@ -25,7 +25,7 @@ def deep_taylor() -> Preset:
     """first: `WSquare()`; all other linear layers: `ZPlus(bias="ignore")`.
 
     Deep Taylor decomposition for inputs of any real value [Montavon et al. 2017, eq. 10 and 12].
-    iNNvestigate's `deep_taylor` takes w^2 at layers without a ReLU, such as the head, instead.
+    iNNvestigate's `deep_taylor` is z+ in the first layer too, and shares average pools equally.
     """
     return Preset((("first", WSquare()), PLUS), "deep_taylor")
 
