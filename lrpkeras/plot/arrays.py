@@ -138,11 +138,23 @@ def repeated(
 
 def unit(images: Maps) -> Maps:
     """Bring images to [0, 1]: as they are, from [0, 255], or from their own range."""
-    low, high = images.min(), images.max()
-    for white in (1, 255):
+    black, white = black_and_white(images.min(), images.max())
+    return ((images - black) / (white - black)).clip(0, 1)
+
+
+def black_and_white(low: float, high: float) -> Range:
+    """Return what is black and what is white in images with values from `low` to `high`.
+
+    Examples
+    --------
+    >>> black_and_white(0, 0.5), black_and_white(0, 200), black_and_white(-1, 3)
+    ((0.0, 1.0), (0.0, 255.0), (-1.0, 3.0))
+    """
+    for white in (1.0, 255.0):
         if low >= -ROUNDING * white and high <= (1 + ROUNDING) * white:
-            return (images / white).clip(0, 1)
-    return (images - low) / (high - low) if high > low else np.full_like(images, 0.5)
+            return 0.0, white
+    # An image of one value is grey.
+    return (float(low), float(high)) if high > low else (float(low) - 1, float(high) + 1)
 
 
 def finite(values: ArrayLike, what: str) -> Maps:

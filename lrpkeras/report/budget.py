@@ -91,7 +91,8 @@ def _few(content: Content) -> Content:
 
 def _chosen(shown: Shown, numbers: Sequence[int]) -> Shown:
     pictures = None if shown.pictures is None else [shown.pictures[i] for i in numbers]
-    return Shown(pictures, None if shown.values is None else shown.values[numbers])
+    values = None if shown.values is None else shown.values[numbers]
+    return Shown(pictures, shown.ends, values)
 
 
 def _size(fineness: Fineness, few: Content) -> int:

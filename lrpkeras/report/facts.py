@@ -91,7 +91,7 @@ def _place(place: Place, content: Content, levels: int) -> dict[str, Any]:
         "fullRows": place.full[0],
         "fullColumns": place.full[1],
         "levels": levels,
-        "all": scales.limits([place.maps], content.stops),
+        "all": scales.limits([place.maps], content.stops) if levels else [],
         "photo": content.photo_of(place),
         "resolution": resolution(place),
     }

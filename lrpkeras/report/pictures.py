@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lrpkeras.errors import InputError
-from lrpkeras.plot.arrays import finite, read_pictures, repeated
+from lrpkeras.plot.arrays import Range, black_and_white, finite
 from lrpkeras.report.places import Place
 
 SMALL = 96  # pixels a side: a PNG of so few is small, and has no artefacts
@@ -28,12 +28,15 @@ class Shown:
     Attributes
     ----------
     pictures
-        A photo for each sample, of any size.
+        A photo for each sample, of any size and range.
+    ends
+        The values that are black and white in these.
     values
         Or numbers, `(samples, channels, steps)`.
     """
 
-    pictures: Sequence[Image.Image] | None = None
+    pictures: Sequence[NDArray] | None = None
+    ends: Range = (0.0, 1.0)
     values: NDArray | None = None
 
 
@@ -79,31 +82,55 @@ def _by_name(images: Any, inputs: Sequence[Place]) -> dict[str, Any]:
 
 def _shown(images: Any, place: Place) -> Shown:
     samples = len(place.maps)
-    if place.kind != "image":
-        values = finite(images, "images")
-        steps = place.full[1]
-        if values.shape[:2] != (samples, steps) or values.ndim > 3:
+    if place.kind == "image":
+        pictures = _pictures(images, samples, place.full)
+        low, high = min(map(np.min, pictures)), max(map(np.max, pictures))
+        if not np.isfinite((low, high)).all():
+            raise InputError(f"images of {place.name!r} hold NaN or infinite values.")
+        return Shown(pictures, black_and_white(low, high))
+    values = finite(images, "images")
+    steps = place.full[1]
+    if values.shape[:2] != (samples, steps) or values.ndim > 3:
+        raise InputError(
+            f"images of {place.name!r} has shape {values.shape}: what is explained there is "
+            f"({samples}, {steps}) or ({samples}, {steps}, channels)."
+        )
+    return Shown(values=values.reshape(samples, steps, -1).swapaxes(1, 2))
+
+
+def _pictures(images: Any, samples: int, size: tuple[int, int]) -> list[NDArray]:
+    """Return an image for each sample, as it was given: copies of all might not fit in memory."""
+    shape = tuple(getattr(images, "shape", ()))
+    has_channels = len(shape) == 3 and shape[2] in (1, 3) and shape != (samples, *size)
+    is_one = len(shape) == 2 or has_channels
+    pictures = [np.asarray(image) for image in ([images] if is_one else images)]
+    for one in pictures:
+        is_picture = one.ndim == 2 or (one.ndim == 3 and one.shape[2] in (1, 3))
+        if not is_picture or one.dtype.kind not in "buif" or not one.size:
             raise InputError(
-                f"images of {place.name!r} has shape {values.shape}: what is explained there is "
-                f"({samples}, {steps}) or ({samples}, {steps}, channels)."
+                f"An image has shape {one.shape} and type {one.dtype}; a picture is (height, "
+                "width) or (height, width, 1 or 3)."
             )
-        return Shown(values=values.reshape(samples, steps, -1).swapaxes(1, 2))
-    sizes = {np.shape(image) for image in images}
-    if len(sizes) > 1:
-        found = [one for image in images for one in read_pictures(image)]
-    else:
-        batch = repeated(images, samples, 1, place.full)
-        assert batch is not None
-        found = read_pictures(batch)
-    if len(found) not in (1, samples):
-        raise InputError(f"{len(found)} images for {samples} samples: give one for each.")
-    eight = [Image.fromarray(np.rint(one * 255).astype("uint8")) for one in found]
-    return Shown(pictures=eight * (samples if len(eight) == 1 else 1))
+    if len(pictures) not in (1, samples):
+        raise InputError(f"{len(pictures)} images for {samples} samples: give one for each.")
+    return pictures * (samples if len(pictures) == 1 else 1)
 
 
-def photo(image: Image.Image, side: int) -> str:
-    """Return a photo as a data URI, with at most `side` pixels a side."""
-    image = image.copy()
+def photo(picture: NDArray, ends: Range, side: int) -> str:
+    """Return a photo as a data URI.
+
+    Parameters
+    ----------
+    picture
+        `(height, width)` or `(height, width, 1 or 3)`.
+    ends
+        The values that are black and white.
+    side
+        Pixels of the longer side, at most.
+    """
+    black, white = ends
+    unit = ((picture.astype("float32") - black) / (white - black)).clip(0, 1)
+    image = Image.fromarray(np.rint(255 * unit).astype("uint8").squeeze())
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer, is_small = io.BytesIO(), max(image.size) <= SMALL
     if is_small:

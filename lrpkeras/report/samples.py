@@ -67,7 +67,7 @@ def as_text(content: Content, coding: Coding, side: int, number: int) -> str:
         Which sample.
     """
     shown = content.shown
-    photos = {n: photo(s.pictures[number], side) for n, s in shown.items() if s.pictures}
+    photos = {n: photo(s.pictures[number], s.ends, side) for n, s in shown.items() if s.pictures}
     values = {
         place.name: numbers(found[number], place.size[1])
         for place in content.places

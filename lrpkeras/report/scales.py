@@ -29,11 +29,13 @@ def stops(clip: float) -> tuple[float, ...]:
 def limits(values: Iterable[NDArray], at: Iterable[float]) -> list[float]:
     """Return percentiles of the magnitudes of values that are not zero; 1 where all are.
 
-    As `lrpkeras.plot.symmetric_limits`, of many percentiles at once.
+    As `lrpkeras.plot.symmetric_limits`, of many percentiles at once, to five digits.
     """
-    sizes = [np.abs(array).reshape(-1) for array in values]
-    size = np.concatenate(sizes)
-    size = size[size > SMALLEST]
-    if not size.size:
+    size = np.concatenate([np.abs(array).reshape(-1) for array in values])
+    largest = size.max(initial=0.0)
+    if largest <= SMALLEST:
         return [1.0 for _ in at]
-    return [float(f"{limit:.5g}") for limit in np.percentile(size, list(at))]
+    shares = np.sort((size[size > SMALLEST] / largest).astype("float32"))
+    places = np.array(list(at)) / 100 * (len(shares) - 1)
+    between = np.interp(places, np.arange(len(shares)), shares)
+    return [float(f"{limit:.5g}") for limit in between * largest]

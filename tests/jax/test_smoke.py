@@ -66,3 +66,14 @@ def test_what_needs_tensorflow_says_so(tmp_path):
 
     with pytest.raises(ModelError, match=f"concrete function.*{INSTEAD}"):
         lrpkeras.Analyzer(Function())
+
+
+def test_a_report_page_is_written(tmp_path):
+    model = keras.Sequential(
+        [keras.Input((6, 6, 1)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(3)]
+    )
+    images = np.random.default_rng(0).uniform(size=(2, 6, 6, 1)).astype("float32")
+    analyzer = lrpkeras.Analyzer(model, "epsilon")
+    explanation = analyzer.explain(images, target="all", layers="*", verbose=0)
+    page = explanation.report(tmp_path / "page.html", images, check=analyzer.check(images))
+    assert "jax" in page.read_text("utf-8")

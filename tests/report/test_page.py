@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import sys
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -179,7 +180,7 @@ def hostile_page(folder):
 def test_no_text_becomes_markup(tmp_path):
     harmless, page = written(tmp_path, explained(5)), hostile_page(tmp_path)
     scripts = [script.get("id") for script in page.all("script")]
-    assert scripts == ["page-data", *[f"data-{number}" for number in range(5)], None]
+    assert scripts == ["page-data", None, *[f"data-{number}" for number in range(5)]]
     assert len(scripts) == len(harmless.all("script"))
     assert not page.all("img")
     assert not any(name.startswith("on") or name == "style" for _, a in page.elements for name in a)
@@ -271,6 +272,8 @@ BROKEN = lrpkeras.Explanation(np.full((2, 4, 4, 1), np.inf), np.ones((2, 3)), np
         (None, {"images": [PHOTOS[0], PHOTOS[1, :5]]}, "2 images for 3 samples"),
         (None, {"images": {"left": PHOTOS}}, "entry for 'left'"),
         (None, {"images": np.full((3, 4, 4, 3), np.nan)}, "NaN"),
+        (None, {"images": np.ones((3, 4, 4, 2))}, r"shape \(4, 4, 2\)"),
+        (None, {"images": [["a"], ["b"], ["c"]]}, "type <U1"),
         (None, {"check": {}}, "analyzer.check"),
         (None, {"measures": {"mass": 3}}, "lrpkeras.evaluate"),
         (None, {"measures": [Measure("a", np.ones(3))] * 2}, "have one name"),
@@ -286,10 +289,8 @@ def test_what_does_not_fit_is_refused(tmp_path, explanation, options, words):
 
 
 def test_photos_are_on_the_page_as_they_are(tmp_path):
-    from io import BytesIO
-
     eight = [np.rint(255 * PHOTOS[0]).astype("uint8"), np.zeros((700, 500, 3), "uint8"),
-             np.full((60, 60), 255, "uint8")]  # fmt: skip
+             np.full((60, 60, 1), 255, "uint8")]  # fmt: skip
     page = written(tmp_path, explained(), eight)
     found = []
     for number in range(3):
@@ -301,6 +302,24 @@ def test_photos_are_on_the_page_as_they_are(tmp_path):
     np.testing.assert_array_equal(np.asarray(found[0][1]), eight[0])
     assert found[1][1].size == (320, 448)
     assert (np.asarray(found[2][1]) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "greys"),
+    [
+        (PHOTOS[..., 0] * 0 + np.array([0, 0.5, 1])[:, None, None], [0, 128, 255]),
+        (np.array([-3.0, 1, 5])[:, None, None, None] * np.ones((3, 8, 8, 1)), [0, 128, 255]),
+        (np.full((12, 10, 3), 51, "uint8"), [51, 51, 51]),
+        (np.full((1, 12, 10, 3), 51.0), [51, 51, 51]),
+        (np.full((3, 12, 10), -7.0), [128, 128, 128]),
+    ],
+)
+def test_photos_share_black_and_white(tmp_path, images, greys):
+    page = written(tmp_path, explained(), images)
+    for number, grey in enumerate(greys):
+        data = page.sample(number)["photos"]["input"].partition(",")[2]
+        shown = np.asarray(Image.open(BytesIO(base64.b64decode(data))))
+        assert np.abs(shown.astype(int) - grey).max() <= 1
 
 
 # Analyzers

@@ -56,7 +56,7 @@ async function photoPanel(number, place) {
   if (place.photo === null) return measured ? [make("div", { class: "panel" }, measured)] : [];
   const stage = make("div", { class: "stage" });
   const name = page.samples[number].name;
-  await setPhoto(stage, number, place);
+  await setPhoto(stage, (await sampleOf(number)).photos[place.photo], place);
   stage.querySelector("img").alt = name;
   stage.querySelector("img").classList.add("coloured");
   const title = make("figcaption", {}, make("span", { class: "class-name" }, "What was explained"));
@@ -76,9 +76,10 @@ async function drawOpened() {
   const figures = maps.map((map, k) => panelFor(number, k, map));
   panels.replaceChildren(...first, ...figures);
   current = { number, position, maps, figures };
-  await Promise.all(figures.map((figure, k) => show(figure.querySelector(".stage"), number, position, k)));
-  if (focused !== undefined) figures[focused].querySelector(".stage").focus();
   cursor = null;
+  if (focused !== undefined) figures[focused].querySelector(".stage").focus();
+  const stages = figures.map((figure) => figure.querySelector(".stage"));
+  await Promise.all(stages.map((stage, k) => show(stage, number, position, k)));
 }
 
 // Colours alone: the panels stay.

@@ -21,9 +21,8 @@ function fit(stage, place, photo) {
   stage.style.width = shape >= 1 ? "100%" : `${100 * shape}%`;
 }
 
-// Put the photo of a place below its map, if it has one; resolves when its size is known.
-async function setPhoto(stage, number, place) {
-  const source = place.photo === null ? null : sampleOf(number).photos[place.photo];
+// Put a photo below the map of a place, if it has one; resolves when its size is known.
+async function setPhoto(stage, source, place) {
   let photo = stage.querySelector("img");
   if (!source) {
     if (photo) photo.remove();
@@ -41,13 +40,21 @@ async function setPhoto(stage, number, place) {
   fit(stage, place, photo);
 }
 
-// Draw one map of a sample onto a stage.
+const turns = new WeakMap();
+
+// Draw one map of a sample onto a stage, unless another one is asked for meanwhile.
 async function show(stage, number, position, k) {
+  const turn = (turns.get(stage) || 0) + 1;
+  const isLatest = () => turns.get(stage) === turn;
+  turns.set(stage, turn);
+  const maps = await mapsOf(number, position);
   const place = page.places[position];
-  const [maps] = await Promise.all([mapsOf(number, position), setPhoto(stage, number, place)]);
-  const canvas = stage.querySelector("canvas");
-  draw(canvas, maps[k]);
-  stage.dataset.painted = "";
+  const source = place.photo === null ? null : (await sampleOf(number)).photos[place.photo];
+  if (isLatest()) await setPhoto(stage, source, place);
+  if (isLatest()) {
+    draw(stage.querySelector("canvas"), maps[k]);
+    stage.dataset.painted = "";
+  }
   return maps[k];
 }
 

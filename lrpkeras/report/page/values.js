@@ -4,9 +4,17 @@ const page = JSON.parse(document.getElementById("page-data").textContent);
 const read = new Map();
 const unpacked = new Map();
 
+// Samples stand behind this script: the page is there before all of them are.
+async function arrived(number) {
+  const isThere = () => document.readyState !== "loading"
+    || document.getElementById(`data-${number + 1}`) !== null;
+  while (!isThere()) await new Promise((done) => setTimeout(done, 20));
+  return document.getElementById(`data-${number}`);
+}
+
 function sampleOf(number) {
   if (!read.has(number)) {
-    read.set(number, JSON.parse(document.getElementById(`data-${number}`).textContent));
+    read.set(number, arrived(number).then((element) => JSON.parse(element.textContent)));
   }
   return read.get(number);
 }
@@ -31,22 +39,22 @@ function codesOf(bytes, place) {
 // The k maps of a sample at a place: codes and what belongs to them.
 function mapsOf(number, position) {
   const key = `${number}/${position}`;
-  if (!unpacked.has(key)) {
-    const place = page.places[position];
-    const held = sampleOf(number).places[position];
-    const size = place.rows * place.columns;
-    unpacked.set(key, inflated(held.codes).then((bytes) => {
-      const codes = codesOf(bytes, place);
-      return held.largest.map((largest, k) => ({
-        place, largest,
-        codes: codes.subarray(k * size, (k + 1) * size),
-        sum: held.sums[k],
-        limits: { map: held.limits[k], image: held.pooled, all: place.all },
-        values: sampleOf(number).values[place.name],
-      }));
-    }));
-  }
+  if (!unpacked.has(key)) unpacked.set(key, unpack(number, page.places[position], position));
   return unpacked.get(key);
+}
+
+async function unpack(number, place, position) {
+  const sample = await sampleOf(number);
+  const held = sample.places[position];
+  const codes = codesOf(await inflated(held.codes), place);
+  const size = place.rows * place.columns;
+  return held.largest.map((largest, k) => ({
+    place, largest,
+    codes: codes.subarray(k * size, (k + 1) * size),
+    sum: held.sums[k],
+    limits: { map: held.limits[k], image: held.pooled, all: place.all },
+    values: sample.values[place.name],
+  }));
 }
 
 function valueAt(map, cell) {
