@@ -36,7 +36,7 @@ class Explanation:
     target
         Class numbers `(samples,)`, or `(samples, k)`; -1 where relevance started from an array.
     layers
-        Relevance at the outputs of hidden layers, by name.
+        Relevance at the outputs of hidden layers, by name, from the input to the output.
     condition
         Through which channels of which layers the relevance has flowed; of a tuple of conditions
         the relevance has an axis, `(samples, conditions, ...)` or `(samples, k, conditions, ...)`.

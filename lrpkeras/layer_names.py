@@ -10,7 +10,7 @@ from lrpkeras.graph.graph import Graph
 
 
 def look_up(graph: Graph, layers: str | Sequence[str] | None) -> dict[str, str]:
-    """Return the node at whose output each of some layers' output is.
+    """Return the node at whose output each of some layers' output is, in the model's order.
 
     Parameters
     ----------
@@ -27,11 +27,13 @@ def look_up(graph: Graph, layers: str | Sequence[str] | None) -> dict[str, str]:
     wanted = (layers,) if isinstance(layers, str) else layers if layers is not None else ()
     if not isinstance(wanted, Sequence) or not all(isinstance(name, str) for name in wanted):
         raise RuleError(f"layers={layers!r}: give a layer's name or glob, or a list of them.")
-    return {
+    found = {
         name: node
         for pattern in wanted
         for name, node in matching(graph, pattern, "layers=").items()
     }
+    order = {name: number for number, name in enumerate(graph.nodes)}
+    return dict(sorted(found.items(), key=lambda item: order[item[1]]))
 
 
 def one_call(graph: Graph, name: str, what: str) -> dict[str, str]:

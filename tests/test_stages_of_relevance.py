@@ -41,16 +41,42 @@ def test_stages_stand_from_the_output_to_the_input_each_on_its_own_scale():
     assert drawn.figure.get_suptitle() == "class 0: 3.00"
 
 
-def test_titles_say_size_sum_and_largest_magnitude():
-    panel = layers({"conv": np.full((2, 5, 3), -0.5)}).axes[0]
-    assert panel.get_title() == "conv\n2 × 5 × 3\nΣR -15, |R| ≤ 1.5"
+SLICES = np.array([[[2.0]], [[-5.0]], [[1.0]]])[..., None] * np.ones((8, 8, 1))
 
 
-def test_an_input_that_is_among_the_layers_is_drawn_once():
-    x = lrpkeras.datasets.shapes(1, seed=0).images
+@pytest.mark.parametrize(
+    ("values", "options", "title"),
+    [
+        (np.full((2, 5, 3), -0.5), {}, "2 × 5 × 3, ΣR -15\ncolours to ±1.5"),
+        ([1.0, 3.0], {}, "2, ΣR 4\ncolours to 3"),
+        ([0.0, 0.0], {}, "2, ΣR 0\ncolours to ±1"),
+        # Linearly between 3 and 1, which are percentiles 100 and 0.
+        ([-1.0, 3.0], {"clip": 50}, "2, ΣR 2\ncolours to ±2, clipped"),
+        (SLICES, {}, "3 × 8 × 8 × 1, ΣR -128\nslice 2 of 3, colours to ±5"),
+    ],
+)
+def test_titles_say_size_sum_and_what_has_the_end_colours(values, options, title):
+    panel = layers({"conv": values}, **options).axes[0]
+    assert " ".join(panel.get_title().split()) == f"conv {title}".replace("\n", " ")
+
+
+@pytest.fixture(scope="module")
+def shapes():
     analyzer = lrpkeras.Analyzer(lrpkeras.datasets.shapes_model(), "epsilon", verify=False)
-    drawn = layers(analyzer.explain(x, layers=["images", "head"], verbose=0), x)
-    assert [panel.get_title().partition("\n")[0] for panel in drawn.axes] == ["head", "images"]
+    return analyzer, lrpkeras.datasets.shapes(1, seed=0).images
+
+
+@pytest.mark.parametrize("asked", [["images", "stem_conv", "head"], ["head", "images", "stem_c*"]])
+def test_stages_stand_in_the_order_of_the_network_and_an_input_among_them_once(shapes, asked):
+    analyzer, x = shapes
+    drawn = layers(analyzer.explain(x, layers=asked, verbose=0), x)
+    names = [panel.get_title().partition("\n")[0] for panel in drawn.axes]
+    assert names == ["head", "stem_conv", "images"]
+
+
+def test_a_layer_with_the_relevance_of_the_input_does_not_hide_it():
+    given = lrpkeras.Explanation(DEEP[None], np.ones((1, 2)), np.array([0]), {"scaled": DEEP[None]})
+    assert len(layers(given).axes) == 2
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ def test_the_colour_of_a_token_is_that_of_its_relevance():
         (["un", "##believ", "##ably"], ["un", "believ", "ably"], [False, True, True]),
         (["▁the", "▁film", "s"], ["the", "film", "s"], [False, False, True]),
         (["The", "Ġfilm", "s"], ["The", "film", "s"], [True, False, True]),
-        (["a", "##", "\n", " ", ""], ["a", "##", "⏎", "␣", "␣"], [False] * 5),
+        (["The", "ĠĠ", "film", "Ċ"], ["The", "␣", "film", "⏎"], [False, False, True, True]),
+        (["a", "##", " ", "", "\n"], ["a", "##", "␣", "␣", "⏎"], [False] * 5),
     ],
 )
 def test_parts_of_words_are_joined_and_their_marks_are_gone(words, pieces, joined):
@@ -54,8 +55,41 @@ def test_parts_of_words_are_joined_and_their_marks_are_gone(words, pieces, joine
     assert touching == joined[1:]
 
 
-def test_text_is_no_mathematics():
-    assert not any(text.get_parse_math() for text in tokens(RELEVANCE, WORDS).axes.texts)
+def test_tokens_are_written_as_they_are_where_no_marks_are_meant():
+    words = ["Ġorġ", "##", "x", "##y"]
+    assert written(tokens(np.ones(4), words, subwords=False).axes) == words
+
+
+def test_a_new_line_begins_behind_a_line_break():
+    panel = tokens(np.ones(4), ["a", "\n", "b", "c"]).axes
+    first, second, third, fourth = (patch.get_y() for patch in panel.patches)
+    assert first == second < third == fourth
+    assert panel.patches[2].get_x() == 0
+
+
+def test_a_token_longer_than_a_line_goes_on_in_the_next_one():
+    word = "Donaudampfschifffahrtsgesellschaft"
+    panel = tokens([2.0, -1.0], [word, "x"], width=1).axes
+    assert "".join(written(panel)) == f"{word}x"
+    ends = [patch.get_x() + patch.get_width() for patch in panel.patches]
+    assert max(ends) <= panel.get_xlim()[1] + 1e-9
+    lines = [patch.get_y() for patch in panel.patches[:-1]]
+    assert len({*lines}) == len(lines) > 1
+    assert len(set(grounds(panel)[:-1])) == 1
+
+
+def test_text_is_no_mathematics(tmp_path):
+    drawn = tokens([1.0, 2.0, 3.0], ["$x_", "costs", "$5"], titles="$5 and $6_")
+    assert not any(text.get_parse_math() for text in drawn.axes.texts)
+    drawn.figure.savefig(tmp_path / "dollars.png")
+
+
+def test_the_label_of_a_clipped_scale_is_within_the_figure():
+    figure = tokens(RELEVANCE, WORDS, clip=90).figure
+    (bar,) = [axes for axes in figure.axes if axes.get_label() == "<colorbar>"]
+    box, page = bar.get_tightbbox(), figure.bbox
+    assert page.x0 <= box.x0 < box.x1 <= page.x1
+    assert page.y0 <= box.y0 < box.y1 <= page.y1
 
 
 @pytest.mark.parametrize("page", ["default", "dark_background"])

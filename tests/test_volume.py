@@ -30,7 +30,7 @@ def test_slices_with_the_most_relevance_are_drawn_in_order(axis):
     at[1, 2, 2], at[3, 2, 2], at[2, 2, 2] = -3.0, 2.0, 1.0
     panels = volume(relevance, slices=2, axis=axis).axes
     # 3 and 2 of a sum of magnitudes of 6.
-    assert [panel.get_title() for panel in panels] == ["1: 50 %", "3: 33 %"]
+    assert [panel.get_title() for panel in panels] == ["slice 1: 50 %", "slice 3: 33 %"]
     for panel, number in zip(panels, (1, 3), strict=True):
         np.testing.assert_array_equal(shown(panel), np.take(relevance, number, axis))
 
@@ -45,7 +45,9 @@ def test_slices_with_the_most_relevance_are_drawn_in_order(axis):
 )
 def test_slices_can_be_spread_or_given(options, numbers):
     panels = volume(RELEVANCE, **options).axes
-    assert [panel.get_title().partition(":")[0] for panel in panels] == numbers
+    assert [
+        panel.get_title().partition(":")[0].removeprefix("slice ") for panel in panels
+    ] == numbers
 
 
 def test_channels_are_summed_and_all_slices_share_a_scale():

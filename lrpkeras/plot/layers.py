@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from lrpkeras.errors import InputError
 from lrpkeras.plot.arrays import Maps, finite, read_greys
 from lrpkeras.plot.colours import is_dark
-from lrpkeras.plot.explained import Explained, Labels, titles
+from lrpkeras.plot.explained import Explained, Labels
+from lrpkeras.plot.explained import titles as titles_of
 from lrpkeras.plot.panel import Manner, bare, draw_map
 from lrpkeras.plot.panels import Panels, given_panels, new_panels
 from lrpkeras.plot.picture import Drawn
@@ -40,8 +41,9 @@ def layers(
     """Draw the relevance of each stage, from the last layer on the left down to the input.
 
     Each map has a scale of its own, since relevance spreads over more and more values: below each
-    name stand its size, its sum ΣR and the largest magnitude, which has the end colour. Channels
-    are summed. Of dense layers a stripe stands for each neuron.
+    name stand its size, the sum ΣR of its relevance, and what has the end colours. Channels are
+    summed. Of dense layers a stripe stands for each neuron, of volumes there is the slice with the
+    most.
 
     Parameters
     ----------
@@ -77,10 +79,8 @@ def layers(
     Examples
     --------
     >>> drawn = layers({"dense": [3.0, -1.0], "input": np.full((4, 4, 1), 0.125)})
-    >>> print(drawn.axes[0].get_title())
-    dense
-    2
-    ΣR 2, |R| ≤ 3
+    >>> drawn.axes[0].get_title().split()
+    ['dense', '2,', 'ΣR', '2', 'colours', 'to', '±3']
     """
     stages, heading = _read(relevance, sample, target, labels)
     grey = None if image is None else _read_grey(image, sample)
@@ -93,10 +93,12 @@ def layers(
     else:
         panels = given_panels(axes, 1, len(stages))
     dark = is_dark(None if axes is None else panels.all[0])
-    for panel, stage in zip(panels.all, stages, strict=True):
-        scale = read_scale(stage.view.values, clip=clip, cmap=cmap, dark=dark, signed=None)
+    options: dict[str, Any] = {"clip": clip, "cmap": cmap, "dark": dark}
+    scales = [read_scale(stage.view.values, **options) for stage in stages]
+    for panel, stage, scale in zip(panels.all, stages, scales, strict=True):
         _draw(panel, stage, scale, grey)
-    panels.write_titles([stage.title for stage in stages])
+    titles = [stage.title(scale) for stage, scale in zip(stages, scales, strict=True)]
+    panels.write_titles(titles)
     if heading:
         _write_heading(panels, heading)
     panels.finish()
@@ -115,12 +117,15 @@ class Stage:
         Of the layer.
     shape
         Of its output.
+    total
+        The sum of its relevance.
     view
         What is drawn.
     """
 
     name: str
     shape: tuple[int, ...]
+    total: float
     view: View
 
     @classmethod
@@ -134,20 +139,19 @@ class Stage:
         """
         array = finite(values, f"relevance of {name!r}")
         try:
-            return cls(name, array.shape, view(array))
+            return cls(name, array.shape, float(array.sum()), view(array))
         except InputError as error:
             raise InputError(f"{name!r}: {error}") from None
 
-    @property
-    def title(self) -> str:
-        """Name, size, sum and largest magnitude."""
+    def title(self, scale: Scale) -> str:
+        """Return name, size and sum, and what has the end colours."""
         size = " × ".join(map(str, self.shape)) or "1"
-        note = f"\n{self.view.note}" if self.view.note.startswith("slice") else ""
-        return f"{self.name}\n{size}{note}\n{_numbers(self.view.values)}"
-
-
-def _numbers(values: Maps) -> str:
-    return f"ΣR {values.sum():.3g}, |R| ≤ {np.abs(values).max():.3g}"
+        end = f"{'±' if scale.is_signed else ''}{scale.limits[1]:.3g}"
+        below = f"colours to\u00a0{end}{', clipped' if scale.is_clipped else ''}"
+        if self.view.note.startswith("slice"):
+            below = f"{self.view.note.partition(',')[0]}, {below}"
+        # No-break spaces: titles are broken at the others.
+        return f"{self.name}\n{size}, ΣR\u00a0{self.total:.3g}\n{below}"
 
 
 def _read(
@@ -165,12 +169,11 @@ def _read(
             "This explanation has no hidden layers: ask for them, analyzer.explain(x, "
             "layers='conv*')."
         )
-    names = titles(relevance, labels)
+    names = titles_of(relevance, labels)
     samples = len(relevance.target)
     times = len(names) // samples
     at = _checked(sample, samples, "sample"), _checked(target, times, "target")
-    above = [*reversed(relevance.layers.items())]
-    arrays = [*above, *_inputs(relevance.relevance, [array for _, array in above])]
+    arrays = [*reversed(relevance.layers.items()), *_inputs(relevance)]
     several = (relevance.target.ndim == 2) + isinstance(relevance.condition, tuple)
     stages = [
         Stage.of(name, array.reshape(samples, times, *array.shape[1 + several :])[at])
@@ -179,13 +182,15 @@ def _read(
     return stages, names[at[0] * times + at[1]]
 
 
-def _inputs(relevance: Any, drawn: Sequence[Any]) -> list[tuple[str, NDArray[Any]]]:
-    """Return the inputs' relevance by name, but for what is among the layers already."""
-    flat = keras.tree.flatten_with_path(relevance)
+def _inputs(explained: Explained) -> list[tuple[str, NDArray[Any]]]:
+    """Return the inputs' relevance by name, but for inputs that are among the layers already."""
+    about = getattr(explained, "about", None)
+    nodes = [] if about is None else about.summary.rows
+    asked = [explained.layers.get(row.node) for row in nodes if row.kind == "Input"]
     return [
         (" ".join(map(str, ("input", *path))), array)
-        for path, array in flat
-        if not any(np.array_equal(array, one) for one in drawn)
+        for path, array in keras.tree.flatten_with_path(explained.relevance)
+        if not any(one is not None and np.array_equal(array, one) for one in asked)
     ]
 
 

@@ -184,7 +184,7 @@ def _draw(panel: Axes, track: Track, scale: Scale) -> None:
     room = ROOM * (high - low) if high > low else max(abs(high), 1.0) / 2
     limits = low - room, high + room
     edges = _edges(track.times)
-    ground = np.repeat(track.relevance[np.newaxis], 1, axis=0)
+    ground = track.relevance[np.newaxis]
     panel.pcolormesh(edges, limits, ground, cmap=scale.cmap, norm=scale.norm, rasterized=True)
     colour = panel.xaxis.label.get_color()  # that of text, which is seen on a page of any colour
     panel.plot(track.times, track.signal, color=colour, linewidth=1, solid_joinstyle="round")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from matplotlib.font_manager import FontProperties
@@ -59,11 +59,11 @@ def _lines(text: str, fits: _Width) -> list[str]:
         if fits(joined):
             lines[-1] = joined
         else:
-            lines += _broken(word, fits)
+            lines += broken(word, fits)
     return lines if lines[0] or len(lines) == 1 else lines[1:]
 
 
-def _broken(word: str, fits: _Width) -> list[str]:
+def broken(word: str, fits: Callable[[str], bool]) -> list[str]:
     """Break one word where it reaches the width, behind its last "_", "-" or "/" if it has one."""
     parts = []
     while not fits(word):

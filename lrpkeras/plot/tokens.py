@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,24 +13,23 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import FigureBase
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
-from matplotlib.textpath import TextToPath
 from numpy.typing import ArrayLike
 
 from lrpkeras.errors import InputError
 from lrpkeras.plot.arrays import Maps, finite
 from lrpkeras.plot.colours import is_dark, luminance
 from lrpkeras.plot.explained import Explained, Labels, read_relevance
+from lrpkeras.plot.passages import PAD, Passage
 from lrpkeras.plot.picture import Drawn, Picture
 from lrpkeras.plot.scale import Scale, draw_colorbar, read_scale
-from lrpkeras.plot.titles import Titles, read_titles
+from lrpkeras.plot.titles import POINTS, Titles, read_titles
 
 WIDTH = 7.0  # inches of text
 LEAST_HEIGHT, BESIDE = 1.3, 1.1  # inches: a colour bar stands beside the text
 EDGE, GAP, BAR, BAR_EDGE, LONGEST_BAR = 0.1, 0.15, 0.14, 0.1, 3.0  # inches
-LINE, PAD, SPACE = 1.7, 0.12, 0.35  # of the size of the font
-POINTS = 72  # to an inch
+LINE = 1.7  # of the size of the font
+CLIPPED = 0.6  # inches: how much more the label of a clipped scale needs, either way
 CONTRAST = 0.179  # the luminance where black and white text are equally readable [WCAG 2.1]
-SIGNS = {"\n": "⏎", "\t": "⇥", " ": "␣"}  # for tokens that nobody would see
 
 
 def tokens(
@@ -39,6 +37,7 @@ def tokens(
     texts: Sequence[str] | Sequence[Sequence[str]],
     *,
     padding: str | None = None,
+    subwords: bool = True,
     titles: Titles = None,
     labels: Labels | None = None,
     clip: float | None = None,
@@ -50,8 +49,9 @@ def tokens(
 ) -> Drawn:
     """Draw texts whose tokens are coloured by relevance, in lines as long as there is room.
 
-    Parts of words are joined: "##ing" to what is before it, and where tokens begin with "▁" or "Ġ",
-    which stand for a space, all others.
+    Parts of words are joined, without their marks: "##ing" to what is before it, and where any
+    token begins with "▁" or "Ġ", which stand for a space, all others. Tokens of nothing but white
+    space are shown as signs, and behind a line break a new line begins.
 
     Parameters
     ----------
@@ -64,6 +64,9 @@ def tokens(
     padding
         The token that fills a text up: it is left out, and a line says how many there were and
         what Σ|R| they had.
+    subwords
+        Whether to join parts of words; False writes every token as it is, for languages whose
+        words begin with "Ġ".
     titles
         Above each text; those of an explanation are class and logit.
     labels
@@ -97,7 +100,7 @@ def tokens(
     shown = read_relevance(relevance, labels)
     values, is_batch = _read(shown.relevance, shown.samples is not None)
     passages = [
-        Passage.of(words, row, padding)
+        Passage.of(words, row, padding, subwords)
         for words, row in zip(
             _read_texts(texts, values, is_batch, shown.times), values, strict=True
         )
@@ -109,96 +112,20 @@ def tokens(
         "\n".join(filter(None, pair))
         for pair in zip(above, (p.note for p in passages), strict=True)
     ]
-    figure, panels = (
-        _new_panels(passages, above, float(width)) if axes is None else _given(axes, len(passages))
-    )
-    dark = is_dark(None if axes is None else panels[0])
+    given = None if axes is None else _given(axes, len(passages))
+    dark = is_dark(None if given is None else given[0])
     drawn = np.concatenate([passage.relevance for passage in passages])
     scale = read_scale(drawn, clip=clip, signed=signed, cmap=cmap, dark=dark)
+    panels = given or _new_panels(passages, above, float(width), scale)
+    figure: Any = panels[0].figure
     if colorbar:
         _draw_scale(figure, scale, panels, axes is None)
     for panel, passage, title in zip(panels, passages, above, strict=True):
         _draw(panel, passage, scale)
-        panel.set_title(title, loc="left")
+        panel.set_title(title, loc="left", parse_math=False)
     every = np.empty(len(panels), dtype=object)
     every[:] = panels
     return Drawn(figure, every if is_batch else panels[0])
-
-
-@dataclass(frozen=True)
-class Passage:
-    """What is written, with the relevance of each piece.
-
-    Attributes
-    ----------
-    pieces
-        The texts, without the marks of subwords.
-    joined
-        Whether each follows the one before without a space.
-    relevance
-        Of each piece, (pieces,).
-    note
-        What was left out.
-    """
-
-    pieces: list[str]
-    joined: list[bool]
-    relevance: Maps
-    note: str = ""
-
-    @classmethod
-    def of(cls, words: Sequence[str], relevance: Maps, padding: str | None) -> Passage:
-        """Read tokens, and leave padding out."""
-        kept = [i for i, word in enumerate(words) if padding is None or word != padding]
-        if not kept:
-            raise InputError(f"this text is nothing but padding {padding!r}: leave it out")
-        left = np.delete(relevance, kept)
-        note = f"{len(left)} of {padding!r} left out, Σ|R| {np.abs(left).sum():.3g}"
-        marked = any(words[i].startswith(("▁", "Ġ")) for i in kept)
-        read = [_piece(words[i], marked) for i in kept]
-        return cls(
-            [text for text, _ in read],
-            [joined for _, joined in read],
-            relevance[kept],
-            note if len(left) else "",
-        )
-
-    def placed(self, inches: float, font: FontProperties) -> Iterator[Place]:
-        """Yield where each piece lies, in lines of so many inches."""
-        measure, size = TextToPath(), font.get_size_in_points()
-        line, right = 0, 0.0
-        for i, text in enumerate(self.pieces):
-            wide = measure.get_text_width_height_descent(text, font, False)[0] + 2 * PAD * size
-            gap = 0.0 if self.joined[i] or not right else SPACE * size
-            if right and right + gap + wide > inches * POINTS:
-                line, right, gap = line + 1, 0.0, 0.0
-            yield Place(i, line, right + gap, wide)
-            right += gap + wide
-
-    def lines(self, inches: float, font: FontProperties) -> int:
-        """Return how many lines it takes."""
-        return 1 + max((place.line for place in self.placed(inches, font)), default=0)
-
-
-class Place(NamedTuple):
-    """Where a piece lies: its number, line, left edge and width in points."""
-
-    piece: int
-    line: int
-    left: float
-    width: float
-
-
-def _piece(word: str, marked: bool) -> tuple[str, bool]:
-    """Return what is written for a token, and whether it follows without a space."""
-    if word.startswith("##") and len(word) > 2:
-        text, joined = word[2:], True
-    elif word.startswith(("▁", "Ġ")):
-        text, joined = word[1:], False
-    else:
-        text, joined = word, marked
-    seen = "".join(SIGNS.get(sign, sign) for sign in text) if not text.strip() else text
-    return seen.replace("\n", SIGNS["\n"]) or SIGNS[" "], joined
 
 
 def _read(values: ArrayLike, is_batch: bool) -> tuple[Maps, bool]:
@@ -230,23 +157,25 @@ def _read_texts(texts: Any, values: Maps, is_batch: bool, times: int) -> list[li
     return [[*one] for one in several]
 
 
-def _given(axes: Any, count: int) -> tuple[FigureBase, list[Axes]]:
+def _given(axes: Any, count: int) -> list[Axes]:
     given = [*np.asarray(axes, dtype=object).reshape(-1)]
     if len(given) != count or not all(isinstance(one, Axes) for one in given):
         raise InputError(f"axes must be {count} matplotlib Axes, one for each text")
-    return given[0].figure, given
+    return given
 
 
 def _new_panels(
-    passages: Sequence[Passage], above: Sequence[str], width: float
-) -> tuple[FigureBase, list[Axes]]:
+    passages: Sequence[Passage], above: Sequence[str], width: float, scale: Scale
+) -> list[Axes]:
     """Return new Axes, one below the other, each as high as its text and as wide as asked for."""
     font, title = FontProperties(), FontProperties(size=matplotlib.rcParams["axes.titlesize"])
     line = LINE * font.get_size_in_points() / POINTS
     heights = [line * passage.lines(width, font) for passage in passages]
     words = [1.4 * title.get_size_in_points() / POINTS * _count(text) for text in above]
     whole = 2 * EDGE + sum(heights) + sum(words) + GAP * (len(heights) - 1)
-    figure = Picture(figsize=(2 * EDGE + width + BESIDE, max(whole, LEAST_HEIGHT)))
+    label = CLIPPED * scale.is_clipped
+    size = 2 * EDGE + width + BESIDE + label, max(whole, LEAST_HEIGHT + label)
+    figure = Picture(figsize=size)
     across, down = figure.get_size_inches()
     panels: list[Axes] = []
     top = down - EDGE
@@ -255,7 +184,7 @@ def _new_panels(
         place = EDGE / across, top / down, width / across, height / down
         panels.append(figure.add_axes(place, label=f"text {len(panels)}"))
         top -= GAP
-    return figure, panels
+    return panels
 
 
 def _count(text: str) -> int:
@@ -271,7 +200,8 @@ def _draw_scale(figure: FigureBase, scale: Scale, panels: list[Axes], is_new: bo
     own: Any = figure
     across, down = own.get_size_inches()
     high = min(down - 2 * EDGE - BAR_EDGE, LONGEST_BAR)
-    place = (across - BESIDE) / across, (down - EDGE - high) / down, BAR / across, high / down
+    left = panels[0].get_position().x1 + EDGE / across
+    place = left, (down - EDGE - high) / down, BAR / across, high / down
     into = own.add_axes(place, label="<colorbar>")
     draw_colorbar(figure, scale, into=into, inches=high)
 
@@ -298,7 +228,7 @@ def _draw(panel: Axes, passage: Passage, scale: Scale) -> None:
         panel.text(
             place.left + place.width / 2,
             (place.line + 0.5) * LINE * size,
-            passage.pieces[place.piece],
+            place.text,
             color="white" if luminance(colour) < CONTRAST else "black",
             ha="center",
             va="center_baseline",

@@ -84,7 +84,7 @@ def volume(
     >>> relevance[2, 3, 3], relevance[1, 3, 3] = 3.0, -1.0
     >>> drawn = volume(relevance, slices=2)
     >>> [panel.get_title() for panel in drawn.axes]
-    ['1: 25 %', '2: 75 %']
+    ['slice 1: 25 %', 'slice 2: 75 %']
     """
     shown = read_relevance(relevance, labels)
     maps, is_batch = _read(shown.relevance, "relevance", shown.samples is not None)
@@ -99,7 +99,7 @@ def volume(
         _cut(maps, chosen),
         None if greys is None else _cut(greys, chosen),
         titles=[
-            f"{number}: {_share(row, number)}"
+            f"slice {number}: {_share(row, number)}"
             for row, numbers in zip(sizes, chosen, strict=True)
             for number in numbers
         ],
