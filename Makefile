@@ -98,7 +98,7 @@ dist: $(STAMP)
 # The lowest versions that pyproject.toml allows, in an environment of their own: what reads Keras and
 # TensorFlow or is compiled. Formulas, measures, pictures and pages are as they are: APART= adds
 # them.
-APART := rules evaluate experiments docs report peers test_benchmarks.py test_unit_start.py \
+APART := rules evaluate experiments docs report test_benchmarks.py test_unit_start.py \
 	test_notebooks.py test_plot.py test_colours.py test_heatmaps.py test_grids.py test_sheet.py \
 	test_pictures.py test_titles.py test_series.py test_volume.py test_tokens.py test_flow.py \
 	test_stages_of_relevance.py test_explore.py
