@@ -15,7 +15,13 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent.resolve()
-PAGES = ("start.md", "how-to/choose-a-preset.md", "how-to/hidden-layers.md", "how-to/evaluate.md")
+PAGES = (
+    "../README.md",
+    "start.md",
+    "how-to/choose-a-preset.md",
+    "how-to/hidden-layers.md",
+    "how-to/evaluate.md",
+)
 
 
 def write(page: Path) -> None:
