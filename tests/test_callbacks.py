@@ -304,6 +304,15 @@ def test_options_that_do_not_fit_are_refused_when_it_is_made(settings, told, tmp
         RelevanceCallback(IMAGES[:3], **{"folder": tmp_path, **settings})
 
 
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [([np.ones((2, 2)), np.ones(3)], "no array"), (5.0, "give samples"), (IMAGES[:0], "samples")],
+)
+def test_what_is_no_batch_of_images_is_refused_when_it_is_made(images, told, tmp_path):
+    with pytest.raises(InputError, match=told):
+        RelevanceCallback(images, folder=tmp_path)
+
+
 def test_settings_beside_a_ready_made_analyzer_are_refused(tmp_path):
     with pytest.raises(InputError, match="preset: a ready-made analyzer has its settings"):
         watching(tmp_path, analyzer=lrpkeras.Analyzer(plain()), preset="epsilon")

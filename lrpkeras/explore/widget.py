@@ -29,6 +29,8 @@ FROM_TOP = {"align_items": "flex-start"}  # stretched, the image would grow with
 class Explorer(ipywidgets.VBox):
     """Shows explanations of images, one at a time; `Analyzer.explore` makes it.
 
+    A hidden layer that is called "input" is not on offer.
+
     Attributes
     ----------
     image, target, search, preset, layer, clip, overlay
@@ -162,7 +164,8 @@ class Explorer(ipywidgets.VBox):
         layers = self._looks.layers(self.preset.value)
         chosen = self.layer.value
         with self._quietly():
-            self.layer.options = [(INPUT, INPUT), *((told, name) for name, told in layers.items())]
+            named = [(told, name) for name, told in layers.items() if name != INPUT]
+            self.layer.options = [(INPUT, INPUT), *named]
             is_there = chosen == INPUT or chosen in layers
             self.layer.value = chosen if is_there else INPUT
         missing = f"With preset {self.preset.value} there is no relevance at {chosen}: "
