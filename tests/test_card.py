@@ -7,13 +7,13 @@ from html.parser import HTMLParser
 import keras
 import numpy as np
 import pytest
+from end_colours import BLUE, NEUTRAL, RED
 from IPython.core.formatters import HTMLFormatter
 from PIL import Image
 
 import lrpkeras
 from lrpkeras.card import MAPS, card
 
-RED, BLUE, NEUTRAL = (160, 0, 16), (47, 98, 224), (247, 247, 247)
 ALLOWED = {"div", "table", "tr", "th", "td", "img"}
 HOSTILE = "<script>alert('1')</script>&\"x"
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 import pytest
+from end_colours import RED
 from PIL import Image
 
 import lrpkeras
@@ -24,7 +25,6 @@ from lrpkeras.plot.scale import read_scale
 CLASSES = 12
 IMAGES = np.random.default_rng(0).uniform(size=(5, 8, 8, 3))
 LABELS = [*"abcdefghij", "<b>k</b>", "l"]
-RED = (160, 0, 16)
 
 
 @dataclass

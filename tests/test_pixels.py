@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from end_colours import BLUE, NEUTRAL, RED
 from PIL import Image
 
 from lrpkeras.plot import pixels
@@ -11,7 +12,6 @@ from lrpkeras.plot.scale import read_scale
 from lrpkeras.plot.views import View
 
 SIGNED = np.array([[0.0, 4.0, -4.0], [1.0, -1.0, 0.0]])
-RED, BLUE, NEUTRAL = (160, 0, 16), (47, 98, 224), (247, 247, 247)  # as `colours.LIGHT` says
 
 
 def opened(png):
