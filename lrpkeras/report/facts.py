@@ -22,6 +22,10 @@ from lrpkeras.report.words import logit_in_words
 from lrpkeras.summary import About
 
 PHOTO = 40  # per cent of a photo that is seen below a map, as in `lrpkeras.plot.heatmap`
+STARTS = {
+    "unit": "Relevance started here from 1, with the sign of what the last rule divides by.",
+    "contrast": "Relevance started here from the logit's lead over the mean of the other logits.",
+}
 UNNAMED = "chosen outputs"  # what is explained where relevance starts from an array
 
 
@@ -169,6 +173,7 @@ def for_templates(frame: Frame, content: Content, fineness: Fineness | None) -> 
         "unnamed": UNNAMED,
         "negative": any(one.logit is not None and one.logit < 0 for one in captions),
         "array_targets": any(not one.name for one in captions),
+        "start": None if about is None else STARTS.get(str(about.settings.get("initial"))),
         "conditions": any(one.condition for one in captions),
         "precision": _precision(fineness),
     }

@@ -1,6 +1,7 @@
 """What a page says, and that nothing in it runs but its own script."""
 
 import base64
+import dataclasses
 import hashlib
 import json
 import sys
@@ -153,6 +154,17 @@ def test_rules_ledger_and_measures_are_on_the_page(tmp_path):
     np.testing.assert_allclose(sorts["flipping gap"]["values"], flipping.gap.values)
     assert sorts["mass"]["values"] == [0.1, 0.5, None]
     assert [len(line["points"].split()) for line in page.all("polyline")] == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("initial", "words"),
+    [("unit", "from 1, with the sign"), ("contrast", "lead over the mean"), ("logit", None)],
+)
+def test_a_page_says_where_relevance_started(tmp_path, initial, words):
+    made = dataclasses.replace(about(), settings={"initial": initial})
+    page = written(tmp_path, explained(about=made))
+    assert ("<strong>Start.</strong>" in page.text) == (words is not None)
+    assert words is None or words in page.text
 
 
 # Safety
