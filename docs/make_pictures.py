@@ -18,6 +18,7 @@ HERE = Path(__file__).parent.resolve()
 PAGES = (
     "../README.md",
     "start.md",
+    "concepts/ledger.md",
     "how-to/choose-a-preset.md",
     "how-to/hidden-layers.md",
     "how-to/evaluate.md",

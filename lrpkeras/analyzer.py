@@ -274,7 +274,8 @@ class Analyzer(Facade[Explainer]):
         -------
         Check
             Fidelity, and per node what came in, went out, and went to each sink (bias, epsilon,
-            padding, empty sums, the rule's design), each from its own formula.
+            padding, empty sums, the rule's design), each from its own formula;
+            `lrpkeras.plot.flow` draws it.
 
         Raises
         ------

@@ -91,7 +91,8 @@ def test_titles_of_ones_own_replace_classes_and_logits():
         (RELEVANCE, {"labels": ["cat"] * 4}, "labels has 4 names"),
         (RELEVANCE, {"labels": "cat"}, "list of class names"),
         (RELEVANCE, {"labels": 3}, "list of class names"),
-        (RELEVANCE[..., 0, 0], {}, r"each map has shape \(4,\)"),
+        (RELEVANCE[..., 0, 0], {}, r"each map has shape \(4,\).*lrpkeras.plot.series or tokens"),
+        (RELEVANCE[..., None], {}, "lrpkeras.plot.volume"),
         ([RELEVANCE, RELEVANCE], {}, "one input's relevance"),
     ],
 )

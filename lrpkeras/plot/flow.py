@@ -30,6 +30,7 @@ SINKS = {
     "one-signed sum": "#56B4E9",
     "design": "#8C6D46",
     "residual rescaling": "#7E57C2",
+    "Taylor remainder": "#A6A600",
 }
 OTHER = "#999999"
 

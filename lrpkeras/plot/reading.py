@@ -24,9 +24,10 @@ def read_images(shown: Shown, what: str = "relevance") -> tuple[Maps, bool]:
         return read_channels(shown.relevance, what)
     rank = shown.relevance.ndim
     if rank not in (3, 4):
+        others = "volume" if rank > 4 else "series or tokens"
         raise InputError(
-            f"{what} is of no images: each map has shape {shown.relevance.shape[1:]}. There are "
-            "lrpkeras.plot.series, volume and tokens."
+            f"{what} is of no images: each map has shape {shown.relevance.shape[1:]}. Hand the "
+            f"explanation to lrpkeras.plot.{others}."
         )
     return read_channels(shown.relevance if rank == 4 else shown.relevance[..., np.newaxis], what)
 
