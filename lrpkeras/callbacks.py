@@ -80,6 +80,9 @@ class RelevanceCallback(keras.callbacks.Callback):
     epochs of 6,000 images of 48 x 48 pixels all sheets took 3 %, measured by
     `python -m benchmarks.run training`.
 
+    It goes with `jit_compile`, `run_eagerly`, mixed precision, and a model that was made in the
+    scope of a `tf.distribute` strategy with one device.
+
     A model that is not built when training begins (Keras builds what it can) is explained from the
     end of the first epoch on; if it cannot be, a warning says why. On several workers give the
     callback to one of them.

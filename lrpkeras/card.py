@@ -21,7 +21,7 @@ from lrpkeras.plot.views import View, view
 MAPS = 8  # at most, of all inputs together
 LAYERS = 4  # that are drawn, of the first map
 SIDE = 112  # pixels: what is larger is summed in blocks
-CLASSES = 5  # that the table names
+SHOWN = 5  # classes, conditions and layers that the table names
 
 Array = NDArray[Any]
 Index = tuple[int, ...]
@@ -94,7 +94,7 @@ def _facts(explanation: Explained, axes: Index) -> dict[str, str]:
     facts = {"samples": f"{axes[0]}", "classes": _classes(explanation.target)}
     if explanation.condition is not None:
         words = [explained.words(condition) for condition in explained.conditions(explanation)]
-        facts["conditions"] = _some(words)
+        facts["conditions"] = _some(words, "; ")
     if shapes:
         facts["layers"] = _some(shapes)
     return facts
@@ -109,9 +109,9 @@ def _classes(target: Array) -> str:
     return _some([f"{classes[i]} ({counts[i]} times)" for i in order])
 
 
-def _some(words: Sequence[str]) -> str:
-    more = f", ... ({len(words)})" if len(words) > CLASSES else ""
-    return ", ".join(words[:CLASSES]) + more
+def _some(words: Sequence[str], between: str = ", ") -> str:
+    more = f"{between}... ({len(words)})" if len(words) > SHOWN else ""
+    return between.join(words[:SHOWN]) + more
 
 
 def _table(facts: Mapping[str, str]) -> str:

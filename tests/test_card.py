@@ -116,6 +116,7 @@ def test_maps_of_targets_and_conditions_come_in_order():
         "relevance, class 2: 2.00\nconv: 7",
         "relevance, class 1: 5.00\nconv: 0",
     ]
+    assert "conv: 0; conv: 7" in page.text
     assert [(picture == NEUTRAL).all() for picture in page.pictures] == [True] * 5 + [
         False,
         True,
