@@ -11,7 +11,7 @@ from linear_layers import randomized
 
 import lrpkeras
 from lrpkeras import rules
-from lrpkeras.errors import LrpError, VerificationError
+from lrpkeras.errors import LrpError, UnsupportedLayerError, VerificationError
 from lrpkeras.graph.nodes import Affine
 
 RANDOM = np.random.default_rng(3)
@@ -84,6 +84,31 @@ def test_the_fidelity_is_to_the_model_not_to_our_reading_of_it():
     assert check.fidelity == pytest.approx(1.5, rel=1e-4)  # (5 - 2) / 2
     with pytest.raises(VerificationError, match="doubling"):
         lrpkeras.Analyzer(model, "epsilon")
+
+
+class Left(Doubling):
+    """Computes 2 x; its lowering will leave it out."""
+
+
+def test_a_layer_in_front_that_its_lowering_leaves_out_is_named():
+    lrpkeras.register_layer(Left, lower=lambda layer, x: x.through(layers.Identity(name="same")))
+    model = keras.Sequential([keras.Input((3,)), Left(name="mine"), layers.Dense(2)])
+    with pytest.raises(VerificationError, match="first at layer 'mine"):
+        lrpkeras.Analyzer(model, "epsilon")
+
+
+class Turned(layers.Layer):
+    """Turns each number by a quarter, and back."""
+
+    def call(self, x):
+        turned = keras.ops.cast(x, "complex64") * 1j
+        return keras.ops.real(turned * -1j)
+
+
+def test_complex_numbers_are_refused_by_name():
+    model = keras.Sequential([keras.Input((3,)), Turned(name="mine"), layers.Dense(2)])
+    with pytest.raises(UnsupportedLayerError, match=r"'mine'.*complex64"):
+        lrpkeras.Analyzer(model)
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])

@@ -99,7 +99,10 @@ class Op:
         """Return an input that must be constant."""
         if not self.is_constant(number):
             raise Refusal(f"input {number} of {self.type} depends on the model's input")
-        return self.reading.constants.value(self.operation.inputs[number])
+        value = self.reading.constants.value(self.operation.inputs[number])
+        if np.iscomplexobj(value):
+            raise Refusal("it computes with complex numbers")
+        return value
 
     def tensor(self, number: int = 0) -> Tensor:
         """Return the handle of an input that is not constant."""
