@@ -22,6 +22,7 @@ PAGES = (
     "how-to/choose-a-preset.md",
     "how-to/hidden-layers.md",
     "how-to/evaluate.md",
+    "how-to/pictures.md",
 )
 
 
@@ -45,4 +46,4 @@ def write(page: Path) -> None:
 
 if __name__ == "__main__":
     for name in PAGES:
-        write(HERE / name)
+        write((HERE / name).resolve())
