@@ -22,6 +22,8 @@ from lrpkeras.plot.explained import Labels
 from lrpkeras.plot.pixels import Pixels, as_png
 from lrpkeras.plot.views import grey, photo
 
+__all__ = ["RelevanceCallback"]
+
 
 class RelevanceCallback(keras.callbacks.Callback):
     """Draws the relevance of a few images every few epochs: PNG files, or TensorBoard.
@@ -136,7 +138,13 @@ class RelevanceCallback(keras.callbacks.Callback):
         self._epoch = 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Open files, and explain the images once: what cannot be explained is told now."""
+        """Open files, and explain the images once: what cannot be explained is told now.
+
+        Parameters
+        ----------
+        logs
+            As Keras hands them over; not read.
+        """
         self._writers = []
         if self._folder is not None:
             self._writers.append(_Files(self._folder))
@@ -148,13 +156,27 @@ class RelevanceCallback(keras.callbacks.Callback):
             self._drawn(self._analyzer)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write a sheet, if it is time."""
+        """Write a sheet, if it is time.
+
+        Parameters
+        ----------
+        epoch
+            From 0.
+        logs
+            As Keras hands them over; not read.
+        """
         self._epoch = epoch
         if (epoch + 1) % self._every == 0:
             self._write(ended=False)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Write the last sheet."""
+        """Write the last sheet.
+
+        Parameters
+        ----------
+        logs
+            As Keras hands them over; not read.
+        """
         if self._at_end:
             self._write(ended=True)
         for writer in self._writers:

@@ -42,6 +42,15 @@ class Explanation:
         the relevance has an axis, `(samples, conditions, ...)` or `(samples, k, conditions, ...)`.
     about
         What made it: settings, the rule of every node, model and versions. None where nobody says.
+
+    Examples
+    --------
+    >>> import keras, lrpkeras, numpy as np
+    >>> model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
+    >>> model.add(keras.layers.Dense(3))
+    >>> analyzer = lrpkeras.Analyzer(model, "epsilon")
+    >>> analyzer.explain(np.ones((2, 4, 4, 1), "float32"), [[0, 2], [0, 1]])
+    Explanation(relevance=(2, 2, 4, 4, 1), output=(2, 3), target=[[0, 2], [0, 1]])
     """
 
     relevance: Any
@@ -82,12 +91,13 @@ class Explanation:
             The photos `(samples, height, width, channels)` to lay the maps over, or one for all.
         labels
             Names of the classes: one for each, or a dict by class number.
-        options
+        **options
             Passed on to `lrpkeras.plot.heatmap`; `titles` replaces classes and logits.
 
         Returns
         -------
-        Figure and axes, as `lrpkeras.plot.heatmap`: `figure.savefig(path)` writes the picture.
+        Drawn
+            Figure and axes, as `lrpkeras.plot.heatmap`: `figure.savefig(path)` writes the picture.
 
         Raises
         ------
@@ -147,7 +157,8 @@ class Explanation:
 
         Returns
         -------
-        The path of the page.
+        pathlib.Path
+            That of the page.
 
         Raises
         ------
@@ -203,6 +214,11 @@ class Explanation:
         `relevance/0`, ... or, where they came as a dict, `relevance/KEY`. A condition is there as
         JSON text, `condition`: `{layer: [channel numbers, or a factor for each channel]}` or a list
         of such; and so is what made it, `about`.
+
+        Parameters
+        ----------
+        path
+            The file; ".npz" is added where it does not end so.
         """
         flat = keras.tree.flatten_with_path(self.relevance)
         named = {"/".join(map(str, ("relevance", *path))): array for path, array in flat}

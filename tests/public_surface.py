@@ -11,6 +11,7 @@ from lrpkeras.rules import Rule
 
 MODULES = (
     "lrpkeras",
+    "lrpkeras.callbacks",
     "lrpkeras.datasets",
     "lrpkeras.errors",
     "lrpkeras.evaluate",

@@ -16,7 +16,11 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
 # Path in the repository: path of the page in the site.
-PAGES = {"CHANGELOG.md": "changelog.md", "benchmarks/RESULTS.md": "benchmarks.md"}
+PAGES = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "benchmarks/RESULTS.md": "benchmarks.md",
+}
 PICTURES = ("benchmarks/*.png", "experiments/results/*.png")
 SOURCES = {site: repository for repository, site in PAGES.items()}
 # The target of a link or picture, without a title, that is no address and no anchor.

@@ -25,6 +25,18 @@ def symmetric_limits(relevance: ArrayLike, clip: float | None = None) -> Range:
     Percentiles are taken of the nonzero values, so that a sparse map keeps a range. Where all
     relevance is zero (below 1e-280) the range is (-1, 1): never of zero width.
 
+    Parameters
+    ----------
+    relevance
+        Of any shape.
+    clip
+        A percentile in (0, 100]; None is the largest.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end.
+
     Raises
     ------
     lrpkeras.errors.InputError

@@ -16,7 +16,23 @@ class Picture(Figure):
 
 
 class Drawn(NamedTuple):
-    """The figure and its Axes; at the end of a notebook's cell, the picture itself."""
+    """The figure and its Axes; at the end of a notebook's cell, the picture itself.
+
+    Attributes
+    ----------
+    figure
+        What it was drawn in: `figure.savefig(path)` writes it.
+    axes
+        One Axes, or an array of them.
+
+    Examples
+    --------
+    >>> from lrpkeras import plot
+    >>> figure, axes = plot.heatmap([[1.0, -1.0]])
+    >>> drawn = plot.heatmap([[1.0, -1.0]], axes=axes)
+    >>> drawn.figure is figure
+    True
+    """
 
     figure: FigureBase
     axes: Any

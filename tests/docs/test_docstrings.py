@@ -13,9 +13,7 @@ from lrpkeras import evaluate, presets, rules
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"][
     "numpydoc_validation"
 ]
-# Rewritten at this very moment.
-LATER = ("lrpkeras.plot", "lrpkeras.Explanation")
-PUBLIC = [public for public in surface() if not public.name.startswith(LATER)]
+PUBLIC = list(surface())
 # A paper or a library, as "[Bach et al. 2015, eq. 60]" or "[zennit's EpsilonPlus]".
 SOURCE = re.compile(r"\[[^\]]*(\d{4}|zennit|iNNvestigate)[^\]]*\]|References\n-----")
 # Rules of no paper's: what every implementation does, and what is left when none fits.
