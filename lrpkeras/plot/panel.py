@@ -22,6 +22,9 @@ from lrpkeras.plot.scale import Scale
 Extent = tuple[float, float, float, float]
 
 LINE = 1.2  # points
+COARSE = 128
+"""Pixels of a side up to which each is seen by itself; finer maps may have several values to a
+pixel of the screen, and would lose some."""
 LONGEST = 12.0
 """Sides of a picture, one over the other, up to which its pixels are square: beyond, it would be
 too thin to be seen."""
@@ -138,7 +141,7 @@ def draw_map(
             values if manner.fill else np.zeros_like(values),
             cmap=transparent(scale) if by_magnitude else scale.cmap,
             norm=scale.norm,
-            interpolation="antialiased",
+            interpolation="nearest" if max(values.shape) <= COARSE else "antialiased",
             origin="upper",
             extent=extent,
             alpha=None if grey is None else manner.alpha,
