@@ -64,6 +64,21 @@ def test_nothing_overlaps_whatever_the_size(name, scaled):
     assert axes.flat[0].get_window_extent().width / figure.dpi > 0.5 * scaled
 
 
+def test_words_are_broken_anew_where_their_panels_shrink():
+    titles = ["a", "b", "a title that has some more words"]
+    figure, axes = plot.grid({"a label of words": MAPS}, titles=titles, clip=99)
+    (bar,) = [one for one in figure.axes if one.get_label() == "<colorbar>"]
+    words = [axes[0, 2].title, axes[0, 0].yaxis.label, bar.yaxis.label]
+    before, ticks = [one.get_text() for one in words], len(bar.get_yticks())
+    figure.set_size_inches(figure.get_size_inches() * 0.7)
+    shown(figure)
+    for one, text in zip(words, before, strict=True):
+        assert one.get_text().split() == text.split()
+        assert one.get_text().count("\n") > text.count("\n")
+    assert len(bar.get_yticks()) < ticks
+    assert bar.get_window_extent().height > 0.7 * axes[0, 0].get_window_extent().height
+
+
 def test_a_title_of_the_readers_own_is_kept_and_leaves_its_map_some_room():
     figure, axes = plot.heatmap(MAPS, titles=TITLES)
     axes[0].set_title("much longer than its map is wide, and nobody has broken it into lines")

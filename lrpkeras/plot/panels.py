@@ -17,6 +17,7 @@ from lrpkeras.plot.picture import Picture
 from lrpkeras.plot.scale import Scale, draw_colorbar
 from lrpkeras.plot.sheet import FILLED, Sheet
 from lrpkeras.plot.titles import wrapped
+from lrpkeras.plot.words import Bar
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ class Panels:
     def write_label(self, row: int, label: str) -> None:
         """Write a label beside the first panel of a row, in lines no longer than it is high."""
         panel = self.axes[row, 0]
+        if self.sheet is not None:
+            self.sheet.write_label(panel, row, label)
+            return
         font = panel.yaxis.label.get_fontproperties()
         panel.set_ylabel("\n".join(wrapped(label, self._height(row), font)))
 
@@ -69,8 +73,10 @@ class Panels:
             return draw_colorbar(
                 self.figure, scale, [one for one in panels if one is not None], inches=height
             )
-        axes, height = self.sheet.add_bar(self.figure, rows, columns[-1])
-        return draw_colorbar(self.figure, scale, into=axes, inches=height)
+        axes, length = self.sheet.new_bar(self.figure, rows)
+        bar = draw_colorbar(self.figure, scale, into=axes, inches=length)
+        self.sheet.add_bar(Bar(bar, scale, columns[-1], rows, length))
+        return bar
 
     def finish(self) -> None:
         """Give a new figure the size that all this needs."""
@@ -78,8 +84,6 @@ class Panels:
             self.sheet.fit(self.figure)
 
     def _height(self, row: int) -> float:
-        if self.sheet is not None:
-            return float(self.sheet.panel_heights[row])
         panel = self.axes[row, 0]
         return float(panel.get_window_extent().height) / _dpi(panel)
 

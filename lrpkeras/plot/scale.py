@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from lrpkeras.errors import InputError
 from lrpkeras.plot import colours
 from lrpkeras.plot.arrays import SMALLEST, Range, finite, symmetric_limits
-from lrpkeras.plot.titles import wrapped
+from lrpkeras.plot.titles import OMITTED, wrapped
 
 LENGTH = 2.4
 """Inches: how long a colour bar is taken to be."""
@@ -67,6 +67,11 @@ class Scale:
         """What stands beside the colour bar."""
         clipped = f", clipped at percentile {self.clip:g} of |R| > 0" if self.is_clipped else ""
         return self.what + clipped
+
+    @property
+    def short_label(self) -> str:
+        """What stands beside a colour bar that is too short for the label."""
+        return f"{self.what}, clipped" if self.is_clipped else self.what
 
 
 def read_scale(
@@ -164,9 +169,15 @@ def draw_colorbar(
         format="%.3g",  # a power of ten set apart would push the rows of a grid out of line
         **where,
     )
-    length = LENGTH if inches is None else inches
-    bar.set_ticks(np.linspace(*scale.limits, 5 if length > LENGTH / 2 else 3).tolist())
     bar.ax.grid(False)
-    font = bar.ax.yaxis.label.get_fontproperties()
-    bar.set_label("\n".join(wrapped(scale.label, 0.9 * length, font)))
+    write_scale(bar, scale, LENGTH if inches is None else inches)
     return bar
+
+
+def write_scale(bar: Colorbar, scale: Scale, inches: float) -> None:
+    """Write numbers and label beside a colour bar, as many and in such lines as fit its length."""
+    bar.set_ticks(np.linspace(*scale.limits, 5 if inches > LENGTH / 2 else 3).tolist())
+    font = bar.ax.yaxis.label.get_fontproperties()
+    whole = wrapped(scale.label, 0.9 * inches, font)
+    short = wrapped(scale.short_label, 0.9 * inches, font)
+    bar.set_label("\n".join(short if OMITTED in whole else whole))

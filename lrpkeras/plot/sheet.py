@@ -8,7 +8,7 @@ whatever stands around them, and a new figure is as large as they need.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.layout_engine import LayoutEngine
-from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from lrpkeras.plot.titles import wrapped
+from lrpkeras.plot.words import CLOSE, Bar, Lines
 
 # Inches.
 PANEL, ONLY_PANEL = 2.4, 3.2  # the side of a square one, among others and alone
@@ -32,15 +31,6 @@ FILLED = 0.95  # of a panel's width: what titles may take
 ROUNDS = 4  # of fitting panels to their titles and titles to their panels
 
 Sizes = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Bar:
-    """The Axes of a colour bar: to the right of a column, along some rows."""
-
-    axes: Axes
-    column: int
-    rows: range
 
 
 @dataclass(frozen=True)
@@ -67,34 +57,6 @@ class Around:
         return float((self.top + self.bottom).sum()) + gaps + self.heading
 
 
-@dataclass(frozen=True)
-class Title:
-    """A title in lines.
-
-    Attributes
-    ----------
-    artist
-        What draws it.
-    text
-        What it says.
-    lines
-        The same, broken into lines; if the artist says something else, somebody has changed it.
-    """
-
-    artist: Text
-    text: str
-    lines: str
-
-    def broken(self, inches: float) -> Title:
-        """Break it to the width of its panel, unless it was changed."""
-        if self.artist.get_text() != self.lines:
-            return self
-        font = self.artist.get_fontproperties()
-        lines = "\n".join(wrapped(self.text, FILLED * inches, font))
-        self.artist.set_text(lines)
-        return replace(self, lines=lines)
-
-
 class Sheet(LayoutEngine):
     """Lays out a figure whenever it is drawn, so that later titles and sizes count, too.
 
@@ -112,8 +74,8 @@ class Sheet(LayoutEngine):
     def __init__(self, panels: NDArray[Any], aspects: Sizes) -> None:
         super().__init__()
         self.panels, self.aspects = panels, aspects
-        self.bars: list[Bar] = []
-        self._titles: list[Title] = []
+        self._bars: list[Bar] = []
+        self._texts: list[Lines] = []
         self._wide = self.panel_width
 
     @property
@@ -128,16 +90,34 @@ class Sheet(LayoutEngine):
         """How high the panels of a new figure are, for each row, in inches."""
         return self.panel_width / self.aspects
 
-    def add_bar(self, figure: FigureBase, rows: range, column: int) -> tuple[Axes, float]:
+    def new_bar(self, figure: FigureBase, rows: range) -> tuple[Axes, float]:
         """Return new Axes for a colour bar, and how long it will be, in inches."""
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0), label="<colorbar>")
-        self.bars.append(Bar(axes, column, rows))
-        length = self.panel_heights[rows.start : rows.stop].sum()
-        return axes, min(float(length), LONGEST_BAR)
+        return axes, self._length(rows)
+
+    def add_bar(self, bar: Bar) -> None:
+        """Lay out a colour bar, too."""
+        self._bars.append(bar)
 
     def write_title(self, panel: Axes, text: str) -> None:
         """Write a title, in lines that are broken anew whenever the panel's width changes."""
-        self._titles.append(Title(panel.set_title(text), text, text).broken(self._wide))
+        self._write(Lines(panel.set_title(text), text, text))
+
+    def write_label(self, panel: Axes, row: int, text: str) -> None:
+        """Write a label beside a row, in lines that are broken anew as a title's."""
+        self._write(Lines(panel.set_ylabel(text), text, text, row))
+
+    def _write(self, text: Lines) -> None:
+        self._texts.append(self._broken(text))
+
+    def _broken(self, text: Lines) -> Lines:
+        wide = self._wide if text.row is None else self._wide / float(self.aspects[text.row])
+        return text.broken(FILLED * wide)
+
+    def _length(self, rows: range) -> float:
+        """How long a colour bar along some rows is."""
+        long = float((self._wide / self.aspects[rows.start : rows.stop]).sum())
+        return min(long + GAP * (len(rows) - 1), LONGEST_BAR)
 
     def fit(self, figure: Figure) -> None:
         """Make a figure as large as its panels and all that now stands around them."""
@@ -148,13 +128,14 @@ class Sheet(LayoutEngine):
             self._place(figure, around)
 
     def execute(self, fig: Any) -> None:
-        """Place the panels and bars anew, titles broken to the width that comes out."""
+        """Place the panels and bars anew, words broken to the sizes that come out."""
         for _ in range(ROUNDS):
             before = self._wide
             self._place(fig, self._around(fig))
-            if abs(self._wide - before) < 0.01 * before:
+            if abs(self._wide - before) < CLOSE * before:
                 return
-            self._titles = [title.broken(self._wide) for title in self._titles]
+            self._texts = [self._broken(text) for text in self._texts]
+            self._bars = [bar.of_length(self._length(bar.rows)) for bar in self._bars]
         self._place(fig, self._around(fig))
 
     def _place(self, figure: Any, around: Around) -> None:
@@ -170,12 +151,13 @@ class Sheet(LayoutEngine):
         for (row, column), panel in self._there():
             high = wide * float(heights[row])
             _put(panel, (x[column], height - y[row] - high, wide, high))
-        for bar in self.bars:
+        for bar in self._bars:
             room = _margins(bar.axes, original=True)
             start, stop = y[bar.rows[0]], y[bar.rows[-1]] + wide * heights[bar.rows[-1]]
-            high = min(stop - start, LONGEST_BAR) - room.bottom - room.top
+            long = min(stop - start, LONGEST_BAR)
+            top, bottom = min(room.top, long / 8), min(room.bottom, long / 8)
             at = x[bar.column] + wide + around.right[bar.column] + GAP + room.left
-            _put(bar.axes, (at, height - start - room.top - high, BAR, high))
+            _put(bar.axes, (at, height - start - long + bottom, BAR, long - top - bottom))
 
     def _there(self) -> Iterator[tuple[tuple[int, ...], Axes]]:
         """Yield row and column of each panel, and the panel, unless somebody took it away."""
@@ -191,7 +173,7 @@ class Sheet(LayoutEngine):
         # At most half a panel, or a title too long for it would leave it no room at all.
         sides[[LEFT, RIGHT]] = np.minimum(sides[[LEFT, RIGHT]], self._wide / 2)
         bars = np.zeros(columns)
-        for bar in self.bars:
+        for bar in self._bars:
             room = _margins(bar.axes, original=True)
             bars[bar.column] = max(bars[bar.column], GAP + room.left + BAR + room.right)
         left, bottom, right, top = sides

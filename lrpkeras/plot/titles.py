@@ -13,6 +13,7 @@ from lrpkeras.errors import InputError
 Titles: TypeAlias = str | Sequence[str] | None
 
 LINES = 4
+OMITTED = "…"
 POINTS = 72  # to an inch
 
 
@@ -39,7 +40,7 @@ def wrapped(text: str, inches: float, font: FontProperties) -> list[str]:
     """
     fits = _Width(inches * POINTS, font)
     lines = [line for given in text.split("\n") for line in _lines(given, fits)]
-    return lines if len(lines) <= LINES else [*lines[: LINES - 2], "…", lines[-1]]
+    return lines if len(lines) <= LINES else [*lines[: LINES - 2], OMITTED, lines[-1]]
 
 
 class _Width:
