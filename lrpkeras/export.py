@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import keyword
+import logging
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +93,24 @@ def write(
         file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         module.record = tf.saved_model.Asset(os.fspath(file))
         made = Path(aside) / "model"
-        tf.saved_model.save(module, os.fspath(made), signatures=signatures)
+        with _without_places():
+            tf.saved_model.save(module, os.fspath(made), signatures=signatures)
         os.replace(made, folder)
+
+
+@contextmanager
+def _without_places() -> Iterator[None]:
+    """Keep what TensorFlow says of the folder aside, gone before it is read, from notebooks."""
+    logger = tf.get_logger()
+
+    def is_serious(record: logging.LogRecord) -> bool:
+        return record.levelno > logging.INFO
+
+    logger.addFilter(is_serious)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_serious)
 
 
 def _argument_names(intake: Intake) -> list[str]:

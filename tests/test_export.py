@@ -302,6 +302,16 @@ def test_the_signatures_of_an_explained_saved_model_are_kept(tmp_path, images):
     close(lrpkeras.load(tmp_path / "explained")(images), analyzer(images))
 
 
+def test_no_message_names_a_folder_that_is_gone(tmp_path, caplog):
+    """In notebooks TensorFlow tells where it has written; that is aside, and then renamed."""
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(2)])
+    with caplog.at_level("INFO", logger="tensorflow"):
+        tf.get_logger().info("before")
+        lrpkeras.Analyzer(model).export(tmp_path / "explainer")
+        tf.get_logger().info("after")
+    assert caplog.messages == ["before", "after"]
+
+
 # Bad input
 
 
