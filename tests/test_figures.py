@@ -18,7 +18,9 @@ def test_drawing_and_saving_change_no_global_state(tmp_path):
         before = (dict(mpl.rcParams), mpl.get_backend(), plt.get_fignums())
         for picture, _ in (
             plot.heatmap(BATCH, np.zeros((2, 3))),
+            plot.heatmap(BATCH, contours=2, per_channel=True, shared_scale=False),
             plot.grid({"epsilon": BATCH}, np.zeros((3, 2, 3, 3))),
+            plot.compare(BATCH, -BATCH, np.zeros((3, 2, 3, 3))),
         ):
             picture.savefig(tmp_path / "picture.png")
         assert (dict(mpl.rcParams), mpl.get_backend(), plt.get_fignums()) == before

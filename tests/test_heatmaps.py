@@ -215,27 +215,37 @@ def test_an_explanation_brings_its_titles_along():
         plot.heatmap(RGB, labels=["cat", "dog"])
 
 
+def test_no_value_of_a_fine_map_is_lost_on_a_coarse_page(tmp_path):
+    for row, column in ((200, 200), (201, 200), (200, 201), (201, 201)):  # two to a pixel
+        spike = np.zeros((400, 400))
+        spike[row, column] = 1.0
+        figure = plot.heatmap(spike, colorbar=False).figure
+        figure.savefig(tmp_path / "fine.png", dpi=60)
+        pixels = mpl.image.imread(tmp_path / "fine.png")[..., :3]
+        assert (pixels[..., 0] - pixels[..., 2]).max() > 0.05
+
+
 # The reader's own style
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"image.origin": "lower"},
-        {"image.aspect": "auto"},
-        {"image.interpolation": "bicubic", "image.cmap": "viridis"},
-        {"axes.grid": True},
-        {"figure.autolayout": True},
-        {"figure.constrained_layout.use": True},
-    ],
-)
-def test_settings_of_other_plots_do_not_turn_maps_over(settings, tmp_path):
-    plain = plot.heatmap(MAP, np.zeros((20, 30))).figure
-    plain.savefig(tmp_path / "plain.png", dpi=50)
-    with mpl.rc_context(settings):
-        plot.heatmap(MAP, np.zeros((20, 30))).figure.savefig(tmp_path / "set.png", dpi=50)
-    one, other = (mpl.image.imread(tmp_path / name) for name in ("plain.png", "set.png"))
-    np.testing.assert_array_equal(one, other)
+SETTINGS = {
+    "image.origin": "lower",
+    "image.aspect": "auto",
+    "image.interpolation": "bicubic",
+    "image.cmap": "viridis",
+    "axes.grid": True,
+    "figure.constrained_layout.use": True,
+}
+
+
+def test_settings_of_other_plots_do_not_turn_maps_over(tmp_path):
+    def saved(name):
+        plot.heatmap(MAP, np.zeros((20, 30))).figure.savefig(tmp_path / name, dpi=50)
+        return mpl.image.imread(tmp_path / name)
+
+    plain = saved("plain.png")
+    with mpl.rc_context(SETTINGS):
+        np.testing.assert_array_equal(saved("set.png"), plain)
 
 
 def test_fonts_are_those_of_the_rc_params_and_the_figure_has_room_for_them():

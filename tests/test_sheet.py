@@ -14,7 +14,6 @@ TITLES = ["a", "two words", "German short-haired pointer, Kurzhaar: 12.34"]
 
 FIGURES = {
     "one map": lambda: plot.heatmap(MAPS[0]),
-    "one map without a bar": lambda: plot.heatmap(MAPS[0], colorbar=False),
     "wide": lambda: plot.heatmap(np.ones((2, 5, 90, 1)), titles=TITLES[:2]),
     "tall": lambda: plot.heatmap(np.ones((2, 90, 5, 1)), titles=TITLES[:2], clip=50),
     "a line": lambda: plot.heatmap(np.ones((1, 2000))),
@@ -23,7 +22,6 @@ FIGURES = {
     "a grid": lambda: plot.grid({"epsilon\nplus": MAPS, "b": MAPS}, PHOTOS, titles=TITLES),
     "long labels": lambda: plot.grid({"a name that is far longer than its map is high": MAPS}),
     "a comparison": lambda: plot.compare(MAPS, -MAPS, PHOTOS, titles=TITLES),
-    "channels": lambda: plot.heatmap(np.ones((2, 8, 8, 4)), per_channel=True, titles=TITLES[:2]),
 }
 
 
@@ -130,5 +128,4 @@ def test_what_is_saved_tightly_holds_every_panel(tmp_path):
     tight = figure.get_tightbbox()
     assert tight.width == pytest.approx(figure.get_figwidth(), abs=0.4)
     assert tight.height == pytest.approx(figure.get_figheight(), abs=0.4)
-    for kind in ("png", "pdf", "svg"):
-        figure.savefig(tmp_path / f"figure.{kind}", bbox_inches="tight")
+    figure.savefig(tmp_path / "figure.pdf", bbox_inches="tight")
