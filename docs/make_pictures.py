@@ -23,6 +23,7 @@ PAGES = (
     "how-to/hidden-layers.md",
     "how-to/evaluate.md",
     "how-to/pictures.md",
+    "how-to/report.md",
 )
 
 
@@ -36,12 +37,29 @@ def write(page: Path) -> None:
         code_blocks.furnish(Path(folder))
         os.chdir(folder)
         code_blocks.run(page)
+        if Path("report.html").exists():
+            photograph(Path("report.html").resolve(), Path("page.png"))
         target = HERE / "images" / page.stem
         for picture in sorted(Path(folder).glob("*.png")):
             if f"images/{page.stem}/{picture.name}" in text:
                 target.mkdir(parents=True, exist_ok=True)
                 shutil.copy(picture, target / picture.name)
         os.chdir(HERE)
+
+
+def photograph(page: Path, picture: Path) -> None:
+    """Write what a browser shows of a report page."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        browser = started.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        tab = browser.new_page(viewport={"width": 1280, "height": 620})
+        tab.goto(page.as_uri())
+        tab.wait_for_selector("html[data-ready]", state="attached")
+        tab.screenshot(path=picture)
+        browser.close()
 
 
 if __name__ == "__main__":

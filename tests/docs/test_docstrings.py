@@ -67,3 +67,14 @@ def test_every_rule_preset_and_measure_says_where_it_is_from():
     own |= {name: getattr(rules, name) for name in kinds} | presets.REGISTRY
     texts = {name: inspect.getdoc(found) for name, found in own.items()}
     assert {name for name, text in texts.items() if not SOURCE.search(text)} == CONVENTIONS
+
+
+def test_the_api_pages_show_all_that_is_public():
+    pages = (ROOT / "docs" / "api").glob("*.md")
+    shown = {name for page in pages for name in re.findall(r"^::: (\S+)", page.read_text(), re.M)}
+    places = {
+        p.name: {p.name, p.name.rpartition(".")[0], p.object.__module__}
+        for p in PUBLIC
+        if not p.member
+    }
+    assert [name for name, where in places.items() if not where & shown] == []
