@@ -40,6 +40,14 @@ def test_all_signals_and_channels_share_one_scale():
     np.testing.assert_array_equal(ground(drawn.axes[1, 0]).get_array()[0], 3 * RELEVANCE[:, 0])
 
 
+def test_the_ground_is_as_high_as_the_axis_that_signals_share():
+    drawn = series(np.ones((2, 3, 1)), np.array([[0.0, 1.0, 2.0], [0.0, 10.0, 20.0]])[..., None])
+    (axes,) = drawn.axes.T
+    for panel in axes:
+        heights = ground(panel).get_coordinates()[..., 1]
+        assert (heights.min(), heights.max()) == panel.get_ylim() == axes[0].get_ylim()
+
+
 def test_relevance_of_one_channel_colours_all_of_the_signal():
     drawn = series(RELEVANCE[:, 0], SIGNAL)
     for channel, panel in enumerate(drawn.axes):

@@ -92,9 +92,10 @@ def series(
     figure, panels = _panels(axes, signals.shape[-1], len(values))
     dark = is_dark(None if axes is None else panels[0, 0])
     scale = read_scale(values, clip=clip, signed=signed, cmap=cmap, dark=dark)
+    limits = [_limits(signals[..., channel]) for channel in range(len(panels))]
     for (channel, number), panel in np.ndenumerate(panels):
         ground = values[number, :, min(channel, values.shape[-1] - 1)]
-        _draw(panel, Track(at, signals[number, :, channel], ground), scale)
+        _draw(panel, Track(at, signals[number, :, channel], ground), limits[channel], scale)
     for panel, title in zip(panels[0], above, strict=True):
         panel.set_title(title)
     for panel, name in zip(panels[:, 0], beside, strict=True):
@@ -178,11 +179,15 @@ def _panels(axes: Any, channels: int, count: int) -> tuple[FigureBase, NDArray[A
     return figure, figure.subplots(channels, count, squeeze=False, sharex=True, sharey="row")
 
 
-def _draw(panel: Axes, track: Track, scale: Scale) -> None:
-    """Draw one channel on its ground."""
-    low, high = float(track.signal.min()), float(track.signal.max())
+def _limits(signals: Maps) -> tuple[float, float]:
+    """Return the height of the ground, one for all signals, since their panels share an axis."""
+    low, high = float(signals.min()), float(signals.max())
     room = ROOM * (high - low) if high > low else max(abs(high), 1.0) / 2
-    limits = low - room, high + room
+    return low - room, high + room
+
+
+def _draw(panel: Axes, track: Track, limits: tuple[float, float], scale: Scale) -> None:
+    """Draw one channel on its ground."""
     edges = _edges(track.times)
     ground = track.relevance[np.newaxis]
     panel.pcolormesh(edges, limits, ground, cmap=scale.cmap, norm=scale.norm, rasterized=True)
