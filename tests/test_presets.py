@@ -308,18 +308,6 @@ def test_a_folded_layer_can_still_be_named(model):
 # Registries and JSON.
 
 
-@pytest.fixture
-def registered():
-    from lrpkeras.presets.registry import REGISTRY
-    from lrpkeras.rules.registry import OWN
-
-    before = dict(REGISTRY), dict(OWN)
-    yield
-    for now, then in zip((REGISTRY, OWN), before, strict=True):
-        now.clear()
-        now.update(then)
-
-
 @dataclass(frozen=True)
 class Doubled(Epsilon):
     """Twice what epsilon gives."""
@@ -331,7 +319,6 @@ class Doubled(Epsilon):
         return (part.with_array(part.array * self.factor),)
 
 
-@pytest.mark.usefixtures("registered")
 def test_a_rule_of_ones_own_is_first_class(model):
     config = lrpkeras.Analyzer(model, "epsilon", rules={"head": Doubled(factor=3.0)}).get_config()
     text = json.dumps(config)
@@ -345,7 +332,6 @@ def test_a_rule_of_ones_own_is_first_class(model):
     np.testing.assert_allclose(np.asarray(again(x)), 3 * plain, rtol=1e-9)
 
 
-@pytest.mark.usefixtures("registered")
 def test_a_preset_of_ones_own_is_known_by_name(model):
     @lrpkeras.register_preset
     def flat_below(share=0.5):
@@ -381,7 +367,6 @@ def test_what_makes_no_preset_cannot_be_registered():
         lrpkeras.register_preset(presets.get("zero"))
 
 
-@pytest.mark.usefixtures("registered")
 def test_a_registered_function_that_returns_no_preset_is_told():
     @lrpkeras.register_preset
     def nothing():

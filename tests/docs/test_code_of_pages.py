@@ -6,10 +6,6 @@ But for weights that would be downloaded (random ones are taken) and for photos:
 import code_blocks
 import pytest
 
-from lrpkeras.graph.lower import LOWERINGS
-from lrpkeras.presets import REGISTRY
-from lrpkeras.rules.registry import OWN
-
 # Networks of keras.applications take tens of seconds.
 LARGE = ("ResNet", "VGG16", "MobileNet", "DenseNet", "EfficientNet")
 # Blocks that no test can run, by page and reason. More of them are a reason to think again.
@@ -30,17 +26,6 @@ def marked(page):
     return pytest.param(page, id=named(page), marks=slow)
 
 
-@pytest.fixture
-def registries():
-    """Pages register rules, presets and layers, of which other tests must know nothing."""
-    before = [(known, dict(known)) for known in (LOWERINGS, REGISTRY, OWN)]
-    yield
-    for known, kept in before:
-        known.clear()
-        known.update(kept)
-
-
-@pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize("page", [marked(page) for page in code_blocks.pages()])
 def test_the_code_of_a_page_runs_and_prints_what_the_page_says(page, tmp_path, monkeypatch):
     code_blocks.furnish(tmp_path)

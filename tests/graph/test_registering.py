@@ -44,15 +44,6 @@ def test_a_subclass_that_computes_the_same_inherits_the_lowering(agrees):
     assert graph["dense"].layer_class is Harmless
 
 
-@pytest.fixture
-def registry():
-    """Undo what a test registers."""
-    before = dict(lower.LOWERINGS)
-    yield
-    lower.LOWERINGS.clear()
-    lower.LOWERINGS.update(before)
-
-
 class Block(layers.Layer):
     """Two convolutions and a skip connection, scaled."""
 
@@ -66,7 +57,6 @@ class Block(layers.Layer):
         return x + self.two(self.one(x)) * self.gain
 
 
-@pytest.mark.usefixtures("registry")
 def test_a_layer_of_ones_own_can_be_registered():
     def lower_block(block, x):
         branch = x.through(block.one).through(block.two)
@@ -96,7 +86,6 @@ class Again(layers.Layer):
         return self.dense(self.dense(x))
 
 
-@pytest.mark.usefixtures("registry")
 def test_a_sublayer_may_be_passed_twice():
     lower.register_layer(Again, lower=lambda layer, x: x.through(layer.dense).through(layer.dense))
     graph = agrees_within(model_of(Again(name="again")))
@@ -113,25 +102,21 @@ class Holder(layers.Layer):
         return self.inner(x)
 
 
-@pytest.mark.usefixtures("registry")
 def test_a_sublayer_without_lowering_is_refused_within_its_layer():
     lower.register_layer(Holder, lower=lambda layer, x: x.through(layer.inner))
     refused(Holder(name="mine"), "'mine'", "does not know")
 
 
-@pytest.mark.usefixtures("registry")
 def test_a_lowering_of_the_wrong_shape_is_refused():
     lower.register_layer(Unknown, lower=lambda layer, x: x.through(layers.Flatten(name="flat")))
     refused(Unknown(name="mine"), "'mine'", "(None, 12)", "(None, 4, 3)")
 
 
-@pytest.mark.usefixtures("registry")
 def test_a_lowering_that_returns_no_handle_is_refused():
     lower.register_layer(Unknown, lower=lambda layer, x: "nothing")
     refused(Unknown(), "nothing")
 
 
-@pytest.mark.usefixtures("registry")
 def test_call_arguments_that_a_lowering_does_not_take_are_refused():
     class Scaled(layers.Layer):
         def call(self, x, factor=1.0):
@@ -141,7 +126,6 @@ def test_call_arguments_that_a_lowering_does_not_take_are_refused():
     refused(lambda x: Scaled()(x, factor=2.0), "call arguments")
 
 
-@pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -164,13 +148,11 @@ def test_a_lowering_that_fails_is_named_by_its_class(wrong, words, inside):
     refused(outer, "'mine'", "the lowering registered for Unknown failed", *words)
 
 
-@pytest.mark.usefixtures("registry")
 def test_a_lowering_of_too_few_arguments_is_told_what_it_is_called_with():
     lower.register_layer(Unknown, lower=lambda x: x)
     refused(Unknown(), "called with the layer and what the layer was called with")
 
 
-@pytest.mark.usefixtures("registry")
 def test_what_a_lowering_raised_is_the_cause_of_the_error():
     lower.register_layer(Unknown, lower=lambda layer, x: 1 / 0)
     with pytest.raises(UnsupportedLayerError, match="ZeroDivisionError") as error:
