@@ -135,7 +135,9 @@ class Measure:
                 f"{self.name} has {len(self.values)} samples, {other.name} {len(other.values)}: "
                 "differences are taken sample by sample."
             )
-        return Measure(f"{self.name} - {other.name}", self.values - other.values)
+        same = self.name == other.name
+        name = f"difference in {self.name}" if same else f"{self.name} - {other.name}"
+        return Measure(name, self.values - other.values)
 
     def plot(self, axes: Any = None) -> Drawn:
         """Draw a histogram of the samples with the mean, its interval and chance.

@@ -92,7 +92,8 @@ def verify(
                     f"The rewritten graph differs from the model, first at layer {layer!r}: by "
                     f"{difference:.1e} of its largest value, where rounding explains "
                     f"{max(tolerance, ROUNDINGS * rounding):.0e}. "
-                    "Please report it, with the model; verify=False skips this check."
+                    "If you registered its class, what `lower` returns computes something else. "
+                    "If not, please report it, with the model. verify=False skips this check."
                 )
         if layer not in graph.heads:
             before[name] = expected[layer], values[name]

@@ -46,6 +46,7 @@ def test_differences_are_taken_sample_by_sample():
     values = np.random.default_rng(0).normal(0, 100, size=30)
     away = Measure("one", values + 1).minus(Measure("other", values))
     assert away.name == "one - other"
+    assert Measure("one", values).minus(Measure("one", values)).name == "difference in one"
     assert away.values == pytest.approx([1.0] * 30)
     assert away.interval() == pytest.approx((1.0, 1.0))
     with pytest.raises(InputError, match="one has 30 samples, other 2"):
