@@ -5,10 +5,29 @@ from pathlib import Path
 
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAMES = [
+    "1_first_heatmap",
+    "2_which_preset",
+    "3_batch_norm",
+    "4_reading_relevance",
+    "5_your_own_layers_and_rules",
+    "6_is_it_right",
+    "7_beyond_photos",
+    "8_to_a_service",
+    "9_clever_hans",
+    "experiments",
+]
 
 
-@pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
+def marked(path):
+    """The first takes seconds; each of the others half a minute or more."""
+    slow = [] if path.stem == NAMES[0] else [pytest.mark.slow]
+    return pytest.param(path, id=path.stem, marks=slow)
+
+
+@pytest.fixture(scope="module", params=[marked(path) for path in NOTEBOOKS])
 def notebook(request):
     """A notebook as committed, and freshly executed."""
     message = "notebooks need nbclient, nbformat and ipykernel: pip install lrpkeras[dev]"
@@ -35,7 +54,7 @@ def outputs(notebook, kind):
 
 
 def test_the_notebooks_are_there():
-    assert [path.name for path in NOTEBOOKS] == ["experiments.ipynb", "first_heatmap.ipynb"]
+    assert [path.stem for path in NOTEBOOKS] == NAMES
 
 
 def test_it_runs_without_a_warning_and_shows_a_picture(notebook):
@@ -49,14 +68,14 @@ def test_the_committed_output_is_kept_complete_and_small(notebook):
     assert len(outputs(committed, "image/png")) == len(outputs(fresh, "image/png"))
     code = [cell for cell in committed.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert not outputs(committed, "stderr")
     assert len(str(committed)) < 300_000
+    told = [str(output) for kind in ("text/plain", "stdout") for output in outputs(committed, kind)]
+    assert not [text for text in told if "/tmp/" in text or "/home/" in text or str(ROOT) in text]
 
 
 def test_the_first_cell_is_five_lines():
-    pytest.importorskip("nbformat")
-    import nbformat
-
-    first = next(path for path in NOTEBOOKS if path.stem == "first_heatmap")
-    cells = nbformat.read(first, as_version=4).cells
+    nbformat = pytest.importorskip("nbformat")
+    cells = nbformat.read(NOTEBOOKS[0], as_version=4).cells
     first = next(cell for cell in cells if cell.cell_type == "code")
     assert sum(bool(line.strip()) for line in first.source.splitlines()) == 5
