@@ -21,6 +21,10 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "benchmarks/RESULTS.md": "benchmarks.md",
 }
+PAGES |= {
+    f"notebooks/{path.name}": f"notebooks/{path.stem}.md"
+    for path in (ROOT / "notebooks").glob("*.ipynb")
+}
 PICTURES = ("benchmarks/*.png", "experiments/results/*.png")
 SOURCES = {site: repository for repository, site in PAGES.items()}
 # The target of a link or picture, without a title, that is no address and no anchor.
@@ -31,8 +35,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages and pictures to the site."""
     pictures = [path.relative_to(ROOT) for glob in PICTURES for path in ROOT.glob(glob)]
     for repository, site in (*PAGES.items(), *((p.as_posix(),) * 2 for p in pictures)):
-        path = str(ROOT / repository)
-        files.append(File.generated(config, site, abs_src_path=path))
+        if not repository.endswith(".ipynb"):  # those are written anew: see `notebooks`
+            path = str(ROOT / repository)
+            files.append(File.generated(config, site, abs_src_path=path))
     return files
 
 
