@@ -63,3 +63,24 @@ def test_titles_stand_above_their_maps():
     assert plot.heatmap(np.ones((2, 3)), titles="tabby")[1].get_title() == "tabby"
     axes = plot.heatmap(np.ones((3, 2, 3, 1)), titles=["tabby", "tiger", "lynx"])[1]
     assert [panel.get_title() for panel in axes] == ["tabby", "tiger", "lynx"]
+
+
+SIGNS = r"a $5_{bill$ of \frac{1}"  # as mathematics this cannot be read
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("name", ["maps", "grid", "series", "channel", "volume"])
+def test_names_are_written_as_they_are(name, own):
+    """A file may be called so, and a class, too: dollars in names begin no formula."""
+    maps, signals, volumes = np.ones((2, 4, 4, 1)), np.ones((2, 9, 1)), np.ones((2, 3, 4, 4, 1))
+    draw = {
+        "maps": lambda axes: plot.heatmap(maps, titles=[SIGNS] * 2, axes=axes),
+        "grid": lambda axes: plot.grid({SIGNS: maps}, titles=[SIGNS] * 2, axes=axes),
+        "series": lambda axes: plot.series(signals, titles=[SIGNS] * 2, axes=axes),
+        "channel": lambda axes: plot.series(signals, names=[SIGNS], axes=axes),
+        "volume": lambda axes: plot.volume(volumes[:1], slices=2, titles=[SIGNS], axes=axes),
+    }[name]
+    figure = draw(Figure().subplots(1, 2, squeeze=False) if own else None).figure
+    figure.draw_without_rendering()
+    texts = [text for panel in figure.axes for text in (panel.title, panel.yaxis.label)]
+    assert "".join(SIGNS.split()) in {"".join(text.get_text().split()) for text in texts}

@@ -225,4 +225,4 @@ def _write_heading(panels: Panels, heading: str) -> None:
     """Write above a new figure; the caller's figure has its own."""
     if panels.sheet is not None:
         figure: Any = panels.figure
-        figure.suptitle(heading.replace("\n", ", "), y=1.0, va="top")
+        figure.suptitle(heading.replace("\n", ", "), y=1.0, va="top", parse_math=False)

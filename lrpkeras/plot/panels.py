@@ -54,7 +54,8 @@ class Panels:
                 self.sheet.write_title(panel, title)
             elif title:
                 font = panel.title.get_fontproperties()
-                panel.set_title("\n".join(wrapped(title, FILLED * _width(panel), font)))
+                lines = wrapped(title, FILLED * _width(panel), font)
+                panel.set_title("\n".join(lines), parse_math=False)
 
     def write_label(self, row: int, label: str) -> None:
         """Write a label beside the first panel of a row, in lines no longer than it is high."""
@@ -63,7 +64,8 @@ class Panels:
             self.sheet.write_label(panel, row, label)
             return
         font = panel.yaxis.label.get_fontproperties()
-        panel.set_ylabel("\n".join(wrapped(label, self._height(row), font)))
+        lines = wrapped(label, self._height(row), font)
+        panel.set_ylabel("\n".join(lines), parse_math=False)
 
     def draw_scale(self, scale: Scale, rows: range, columns: range) -> Colorbar:
         """Draw a colour bar to the right of some panels."""

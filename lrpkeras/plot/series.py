@@ -97,9 +97,9 @@ def series(
         ground = values[number, :, min(channel, values.shape[-1] - 1)]
         _draw(panel, Track(at, signals[number, :, channel], ground), limits[channel], scale)
     for panel, title in zip(panels[0], above, strict=True):
-        panel.set_title(title)
+        panel.set_title(title, parse_math=False)
     for panel, name in zip(panels[:, 0], beside, strict=True):
-        panel.set_ylabel(name)
+        panel.set_ylabel(name, parse_math=False)
     if colorbar:
         draw_colorbar(figure, scale, list(panels.flat), inches=_height(panels))
     every: NDArray[Any] = panels.T

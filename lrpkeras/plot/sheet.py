@@ -102,11 +102,11 @@ class Sheet(LayoutEngine):
 
     def write_title(self, panel: Axes, text: str) -> None:
         """Write a title, in lines that are broken anew whenever the panel's width changes."""
-        self._write(Lines(panel.set_title(text), text, text))
+        self._write(Lines(panel.set_title(text, parse_math=False), text, text))
 
     def write_label(self, panel: Axes, row: int, text: str) -> None:
         """Write a label beside a row, in lines that are broken anew as a title's."""
-        self._write(Lines(panel.set_ylabel(text), text, text, row))
+        self._write(Lines(panel.set_ylabel(text, parse_math=False), text, text, row))
 
     def _write(self, text: Lines) -> None:
         self._texts.append(self._broken(text))

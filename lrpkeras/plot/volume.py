@@ -116,7 +116,7 @@ def volume(
         panels, read_titles(shown.titles if titles is None else titles, len(maps)), strict=True
     ):
         if title:
-            row[0].set_ylabel(title)
+            row[0].set_ylabel(title, parse_math=False)
     return Drawn(drawn.figure, panels if is_batch else panels[0])
 
 
