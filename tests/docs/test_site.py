@@ -17,7 +17,17 @@ SITE = ROOT / "site"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 SIZES = {"desktop": (1400, 900), "phone": (390, 844)}
-PAGES = ("index", "start", "concepts/rules", "rules", "presets", "api/analyzer", "changelog")
+PAGES = (
+    "index",
+    "start",
+    "concepts/rules",
+    "rules",
+    "presets",
+    "api/analyzer",
+    "notebooks/1_first_heatmap",
+    "notebooks/9_clever_hans",
+    "changelog",
+)
 
 
 def hook(name):
