@@ -304,6 +304,15 @@ def test_help_has_an_example_that_is_understood(name, capsys):
     cli._parser().parse_args(example[1:])
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [([], True), (["--preprocess", "none"], False), (["--preprocess", "unit"], False)],
+)
+def test_photos_that_are_taken_as_they_are_are_told(folder, capsys, given, told):
+    assert cli.main(["check", MODEL, str(folder / "0.png"), *given]) == 0
+    assert ("taken as they are, 0 to 255" in capsys.readouterr().err) is told
+
+
 def test_files_are_found_in_folders_and_patterns_once_each(folder):
     found = arguments.image_files([str(folder / "*.png"), str(folder), str(folder / "0.png")])
     assert [Path(file).name for file in found] == [

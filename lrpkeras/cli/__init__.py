@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files are any bytes
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        _remark(options)
+        return status
     except BrokenPipeError:
         # Whoever read the output has had enough: `lrpkeras presets | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -60,6 +62,16 @@ def _parser() -> argparse.ArgumentParser:
     for one in commands.choices.values():
         one.add_argument("--debug", action="store_true", help="show where an error comes from")
     return parser
+
+
+def _remark(options: argparse.Namespace) -> None:
+    """Say that photos were not preprocessed, unless the user said so: most networks want it."""
+    if getattr(options, "preprocess", "") is None:
+        print(
+            "lrpkeras: photos were taken as they are, 0 to 255. --preprocess says what the model "
+            "was trained on; if it is that, --preprocess none.",
+            file=sys.stderr,
+        )
 
 
 def _told(error: Exception) -> str:
