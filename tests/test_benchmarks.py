@@ -43,6 +43,7 @@ def quick(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_quick_benchmark_times_every_preset_of_every_network(quick):
     cells = results.load(quick / "results.json").of("times")
     assert list(cells) == [("tiny-resnet", "2")]
@@ -52,6 +53,7 @@ def test_the_quick_benchmark_times_every_preset_of_every_network(quick):
         assert set(cell["first_call"]) == set(cell["seconds"])
 
 
+@pytest.mark.slow
 def test_multiply_adds_in_the_traced_graph_are_those_of_the_designs_table(quick):
     cell = results.load(quick / "results.json").get("work", "tiny-resnet")
     assert set(cell["counted"]) == set(ways.PRESETS)
@@ -67,12 +69,14 @@ def test_multiply_adds_of_full_networks_are_those_of_the_designs_table(name):
     assert cell["counted"] == cell["expected"]
 
 
+@pytest.mark.slow
 def test_ten_classes_at_once_are_what_ten_calls_give(quick):
     for cell in results.load(quick / "results.json").of("classes").values():
         # The same arithmetic in another order, in float32.
         assert cell["difference"] < 1e-4
 
 
+@pytest.mark.slow
 def test_fresh_processes_tell_seconds_and_memory(quick):
     cells = results.load(quick / "results.json").of("fresh")
     assert list(cells) == [("tiny-resnet", "epsilon_plus_flat")]
@@ -84,6 +88,7 @@ def test_fresh_processes_tell_seconds_and_memory(quick):
             assert cell["built"] <= cell["explaining"]
 
 
+@pytest.mark.slow
 def test_growth_is_measured_over_batches_and_over_pixels(quick):
     cells = results.load(quick / "results.json").of("growth")
     assert set(cells) == {("tiny-resnet", "batch"), ("tiny-resnet", "pixels")}
@@ -91,6 +96,7 @@ def test_growth_is_measured_over_batches_and_over_pixels(quick):
         assert set(cell["seconds"]) == {ways.GRADIENT, "epsilon_plus_flat"}
 
 
+@pytest.mark.slow
 def test_the_results_page_names_the_machine_what_is_absent_and_what_is_not_measured(quick):
     page = (quick / "RESULTS.md").read_text()
     assert "keras 3" in page
@@ -396,6 +402,7 @@ def test_the_largest_batch_is_found_by_doubling():
     assert on_card.largest(lambda n: True, 8, 20) == 16
 
 
+@pytest.mark.slow
 def test_two_copies_are_trained_in_turn_one_of_them_watched(quick):
     cell = results.load(quick / "results.json").get("training", "tiny-resnet")
     assert set(cell["seconds"]) == {training.WITH, training.WITHOUT}
@@ -411,6 +418,7 @@ def test_the_share_of_a_training_counts_the_first_sheet_and_all_others():
     assert training.share(cell) == pytest.approx((2 + 10 * 0.2) / (10 * 10))
 
 
+@pytest.mark.slow
 def test_measures_are_timed_beside_the_runs_that_they_must_make(quick):
     cells = results.load(quick / "results.json").of("measures")
     assert list(cells) == [("tiny-resnet",)]

@@ -31,6 +31,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_python_m_lrpkeras_ends_with_the_commands_status_and_no_traceback(tmp_path):
     done = run("demo", "--out", str(tmp_path / "demo.pdf"))
     assert done.returncode == 1
@@ -59,6 +60,7 @@ def test_the_demo_writes_the_picture_tells_where_and_prints_the_table(tmp_path, 
     assert all(f"\n{preset} " in printed for preset in demo.PRESETS)
 
 
+@pytest.mark.slow
 def test_the_seed_and_a_path_in_the_working_folder_are_handed_on(
     small, tmp_path, monkeypatch, capsys
 ):

@@ -34,6 +34,7 @@ def analyzer(analyzers):
 # What flows through
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("layer", CHANNELS)
 def test_conditions_over_all_channels_add_up_to_the_map_without_condition(analyzers, preset, layer):

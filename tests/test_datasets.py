@@ -215,6 +215,7 @@ def test_a_missing_model_file_is_an_error_that_says_what_to_do(monkeypatch, tmp_
         shapes_model()
 
 
+@pytest.mark.slow
 def test_a_quick_training_run_saves_a_model_that_loads(training, tmp_path):
     path = tmp_path / "new" / "quick.keras"
     training.main(["--quick", "--out", str(path)])

@@ -83,7 +83,14 @@ def test_data_sets_are_explained_in_batches(analyzer, loaded, images):
     close(loaded.logits(images), expected.output)
 
 
-@pytest.mark.parametrize("network", every_backend.SMALL, ids=lambda network: network.__name__)
+QUICK = (every_backend.residual, every_backend.two_inputs, every_backend.words)
+KINDS = [
+    pytest.param(kind, id=kind.__name__, marks=[] if kind in QUICK else [pytest.mark.slow])
+    for kind in every_backend.SMALL
+]
+
+
+@pytest.mark.parametrize("network", KINDS)
 def test_every_kind_of_network(network, tmp_path):
     """In float64: where shares cancel, one class or two at a time are 2e-6 apart in float32."""
     keras.utils.set_random_seed(1)
@@ -214,6 +221,7 @@ def test_it_runs_where_neither_lrpkeras_nor_keras_can_be_imported(
     close(found["given"], analyzer(images, target))
 
 
+@pytest.mark.slow
 def test_tensorflow_s_own_command_runs_it(analyzer, folder, images, tmp_path):
     np.save(tmp_path / "images.npy", images)
     words = ["run", "--dir", folder, "--tag_set", "serve", "--signature_def", "serving_default"]
@@ -284,6 +292,7 @@ def test_indices_that_are_no_rows_are_refused(tmp_path):
 # SavedModels explained
 
 
+@pytest.mark.slow
 def test_the_signatures_of_an_explained_saved_model_are_kept(tmp_path, images):
     model = lrpkeras.datasets.shapes_model()
     model.export(tmp_path / "model", verbose=False)

@@ -81,6 +81,7 @@ def big_copies(monkeypatch):
     return living
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "closes", "kernels"), NEEDED)
 def test_a_big_kernel_is_held_as_often_as_its_rule_needs_it_and_no_copy_stays(
     rule, closes, kernels, big_copies

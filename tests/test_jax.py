@@ -33,6 +33,7 @@ def run_tests(name: str, **variables: str) -> None:
     run("jax", *command, str(TESTS / "jax" / name), **variables)
 
 
+@pytest.mark.slow
 def test_jax_explains_one_network_as_tensorflow_does_and_says_what_it_cannot(tmp_path):
     expected = str(tmp_path / "expected.npz")
     np.savez(expected, **dict(every_backend.one("float32")))

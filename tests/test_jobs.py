@@ -99,6 +99,7 @@ def test_files_hold_what_explain_returns(analyzer, images, expected, tmp_path):
     assert results.fingerprint == analyzer.fingerprint
 
 
+@pytest.mark.slow
 def test_datasets_of_any_batch_size_give_the_same_files(analyzer, images, tmp_path):
     run(analyzer, images, tmp_path / "array")
     for size in (1, 3, 5, 100):
@@ -116,6 +117,7 @@ def test_a_dataset_whose_end_is_that_of_a_shard(analyzer, images, tmp_path):
     assert len(list(tmp_path.glob("*.h5"))) == 2
 
 
+@pytest.mark.slow
 def test_targets_of_each_sample_keep_to_it(analyzer, images, tmp_path):
     target = np.arange(COUNT) % 6
     several = np.stack([target, (target + 1) % 6], axis=1)
@@ -266,6 +268,7 @@ except job_script.lrpkeras.LrpError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_no_more_ends_the_job_not_the_process(tmp_path):
     """HDF5 itself ends the process."""
     root = Path(__file__).parents[1]
@@ -356,6 +359,7 @@ def test_parts_do_the_job_together(analyzer, images, tmp_path):
     assert len(jobs.open_results(tmp_path / "out")) == COUNT
 
 
+@pytest.mark.slow
 def test_parts_of_several_divisions_are_complete_when_all_files_are_there(
     analyzer, images, tmp_path
 ):
@@ -383,6 +387,7 @@ def test_a_dataset_that_has_grown_is_explained_to_its_new_end(analyzer, images, 
     assert len(run(analyzer, dataset(COUNT), tmp_path)) == COUNT
 
 
+@pytest.mark.slow
 def test_maps_are_recorded_for_the_weights_that_they_are_of(images, tmp_path):
     model = lrpkeras.datasets.shapes_model()
     analyzer = lrpkeras.Analyzer(model)

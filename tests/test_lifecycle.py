@@ -253,6 +253,7 @@ def test_a_dropped_analyzer_is_freed_with_all_that_it_compiled():
     assert [ref() for ref in kept] == [None] * 3
 
 
+@pytest.mark.slow
 @counted
 def test_thirty_analyzers_built_and_dropped_leave_memory_flat():
     """Each holds two kernels of 2 MB, at least once: leaked, they would be 120 MB and more."""

@@ -196,7 +196,7 @@ LAYERS = {
 
 
 def test_random_networks_are_exact_and_their_ledgers_close():
-    seen = run(100, 0)
+    seen = run(60, 0)
     kinds = {kind for rule in all_rules() for kind in rule.kinds}
     assert {kind for _, kind in seen.rules} == kinds
 
@@ -257,6 +257,7 @@ HOW = {
 }
 
 
+@pytest.mark.slow
 def test_a_failing_example_prints_a_script_that_rebuilds_it_and_fails(monkeypatch, tmp_path):
     monkeypatch.setattr(random_checks, "FIDELITY", -1.0)
     with pytest.raises(AssertionError) as caught:

@@ -143,6 +143,7 @@ def test_the_map_of_a_negative_logit_is_what_the_rule_says(name, initial):
             assert_close(got[sample], formula(dense, x)[:, 0] * start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("initial", ["logit", "unit", "contrast"])
 @pytest.mark.parametrize("name", [name for name in RULES if name != "box"])
 def test_the_map_through_two_layers_is_what_the_rule_says(name, initial):

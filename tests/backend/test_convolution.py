@@ -72,6 +72,7 @@ def test_the_adjoint_for_a_held_kernel_is_the_same(dilation, onednn):
     assert backend.nbytes(held) == kernel.nbytes * (1 if onednn else 2)
 
 
+@pytest.mark.slow
 def test_whether_onednn_convolves_is_what_tensorflow_says():
     """In processes of their own: it is decided once."""
     found = []

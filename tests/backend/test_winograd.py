@@ -119,6 +119,7 @@ def test_small_networks_are_traced_once(monkeypatch):
     assert backend.trace_count(compiled) <= before + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["epsilon", "epsilon_plus_flat", "alpha2_beta1", "gradient"])
 def test_maps_are_those_of_direct_convolutions(preset, tiles, monkeypatch):
     x = keras.Input((14, 17, 3))

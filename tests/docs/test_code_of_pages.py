@@ -6,7 +6,18 @@ But for weights that would be downloaded (random ones are taken) and for photos:
 import code_blocks
 import pytest
 
-# Networks of keras.applications take tens of seconds.
+# Networks of keras.applications take tens of seconds; these pages five and more.
+LONG = (
+    "docs/faq.md",
+    "docs/migration.md",
+    "docs/how-to/choose-a-preset.md",
+    "docs/how-to/command-line.md",
+    "docs/how-to/data-sets.md",
+    "docs/how-to/evaluate.md",
+    "docs/how-to/notebook.md",
+    "docs/how-to/pictures.md",
+    "docs/how-to/report.md",
+)
 LARGE = ("ResNet", "VGG16", "MobileNet", "DenseNet", "EfficientNet")
 # Blocks that no test can run, by page and reason. More of them are a reason to think again.
 LEFT_OUT = {
@@ -22,7 +33,8 @@ def named(page):
 
 def marked(page):
     code = "".join(block.code for block in code_blocks.blocks(page) if block.runs)
-    slow = [pytest.mark.slow] if any(f"applications.{name}" in code for name in LARGE) else []
+    large = any(f"applications.{name}" in code for name in LARGE)
+    slow = [pytest.mark.slow] if large or named(page) in LONG else []
     return pytest.param(page, id=named(page), marks=slow)
 
 

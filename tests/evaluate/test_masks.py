@@ -144,6 +144,7 @@ def test_of_equal_highest_pixels_the_share_that_hits_counts():
     assert pointing_game(relevance, x, square(), **QUIET).mean == 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", MEASURES)
 def test_batches_do_not_matter_and_neither_does_where_relevance_comes_from(measure):
     """The shipped network's maps hit the object more often than chance, whoever makes them."""

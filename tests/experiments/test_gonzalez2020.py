@@ -229,6 +229,7 @@ def _noisy_photos(count):
     )
 
 
+@pytest.mark.slow
 def test_all_of_section_5_is_judged_and_written(monkeypatch, tmp_path):
     monkeypatch.setattr(gonzalez2020_photos.Photos, "of", lambda _: _noisy_photos(6))
     outcome = Outcome("gonzalez2020", "X", {})

@@ -144,7 +144,13 @@ def assert_agrees(made: Run, known: Case, formula: Formula) -> None:
     assert made.imbalance <= ledger.TOLERANCE["float64"]
 
 
-@pytest.mark.parametrize("non_negative", [False, True], ids=["signed", "non-negative"])
+SIGNS = [
+    pytest.param(False, id="signed"),
+    pytest.param(True, id="non-negative", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("non_negative", SIGNS)
 @pytest.mark.parametrize("name", LAYERS)
 def test_rules_follow_their_papers_on_every_linear_layer(name, non_negative):
     known = case(name, non_negative=non_negative)
@@ -154,6 +160,7 @@ def test_rules_follow_their_papers_on_every_linear_layer(name, non_negative):
         assert_agrees(run(known.graph, rule, known.x, vanishes=False), known, formula)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("non_negative", [False, True], ids=["signed", "non-negative"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_rules_are_the_same_behind_a_relu_where_they_take_a_cheaper_way(name, non_negative):

@@ -318,6 +318,7 @@ def plain_chain(depth, dtype, width=6):
     return keras.Model(inputs, layers.Dense(3, dtype=dtype)(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [lambda t: plain_chain(150, t), lambda t: residual_chain(50, t)])
 def test_deep_nets_in_float32_give_the_map_of_float64_up_to_a_factor(build):
     wide, narrow = build("float64"), build("float32")
