@@ -40,7 +40,8 @@ def explained(samples=3, k=2, shape=(12, 10, 3), layers=(), **more):
 
 
 def about(*notes):
-    rows = [Row(f"conv{i}", "Linear", "(None, 4)", "ZPlus()", "preset", "") for i in range(3)]
+    rule = "Flat()" if "Flat()" in notes else "ZPlus()"
+    rows = [Row(f"conv{i}", "Linear", "(None, 4)", rule, "preset", "") for i in range(3)]
     summary = Summary("epsilon_plus", tuple(rows), notes or ("3 nodes",))
     return About({"bias": None, "initial": "logit"}, "0123456789abcdef", {"lrpkeras": "1"}, summary)
 
@@ -49,7 +50,7 @@ def check(name="conv1"):
     entry = Entry(
         name=name,
         kind="Linear",
-        rule="Epsilon()",
+        rule="ZPlus()",
         incoming=3.0,
         outgoing=2.0,
         sinks={"bias": 1.25, "epsilon": -0.25},

@@ -209,6 +209,22 @@ def test_report_writes_one_page(data, folder, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_report_s_ledger_is_of_the_classes_that_are_explained(data, folder, tmp_path, capsys):
+    out = tmp_path / "page.html"
+    words = ["report", MODEL, folder, "--preprocess", "unit", "--out", out, "--target", "2"]
+    assert cli.main([*map(str, words), "--check", "--quiet"]) == 0
+    capsys.readouterr()
+    page = Page(out)
+    logits = [
+        float(sample["captions"][0]["logit"].replace("\u2212", "-"))
+        for sample in page.data["samples"]
+    ]
+    assert logits[0] == pytest.approx(maps_of(data, [0]).output[0, 2], abs=0.005)
+    began = re.search(r"began with <strong>([^<]+)</strong>", page.text).group(1)
+    assert float(began.replace("\u2212", "-")) == pytest.approx(sum(logits), abs=0.03)
+
+
+@pytest.mark.slow
 def test_an_exported_analyzer_explains_like_the_model(data, folder, tmp_path):
     assert run("export", MODEL, tmp_path / "exported", "--preset", "epsilon").returncode == 0
     words = [folder / "0.png", "--preprocess", "unit", "--format", "npy", "--quiet"]
@@ -264,6 +280,7 @@ def fails(capsys, *words):
         (["evaluate", MODEL, "FOLDER", "--measures", "mass"], "needs --masks"),
         (["report", MODEL, "FOLDER", "--out", "EMPTY"], "is a folder"),
         (["report", MODEL, "FOLDER", "--out", "OUT", "--classes", "9"], "K is from 1"),
+        (["report", MODEL, "absent", "--out", "OUT", "--megabytes", "-1"], "megabytes is"),
         (["report", MODEL, "FOLDER", "--out", "OUT", "--classes", "2", "--target", "1"], "leave"),
         (["report", MODEL, "FOLDER", "--out", "OUT", "--measures", "beauty"], "is none of"),
         (["check", MODEL, "FOLDER"], "cannot be checked"),

@@ -15,7 +15,7 @@ from lrpkeras.batching import positive
 from lrpkeras.cli import arguments, evaluate
 from lrpkeras.cli.arguments import AnyAnalyzer, Commands, command
 from lrpkeras.errors import InputError
-from lrpkeras.report import check_place
+from lrpkeras.report import check_page
 
 LARGEST = 448  # pixels of a photo's longer side: more are not seen
 
@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Explain, measure, and write the page."""
-    check_place(options.out)
+    check_page(options.out, options.megabytes)
     wanted, labels = evaluate.measures_of(options, ""), arguments.labels(options.labels)
     if options.classes is not None and options.target is not None:
         raise InputError("--classes chooses by logits: leave out --target.")

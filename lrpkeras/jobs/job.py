@@ -169,7 +169,10 @@ def write_manifest(
 
 def write_aside(file: Path, text: str) -> None:
     """Write a file that is there complete or not at all."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+    try:
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from error
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)

@@ -4,6 +4,6 @@ The page holds its maps as numbers, so that colours can be changed and values be
 browser. It asks for nothing from a network, and a policy in it forbids that it could.
 """
 
-from lrpkeras.report.writing import check_place, write
+from lrpkeras.report.writing import check_page, write
 
-__all__ = ["check_place", "write"]
+__all__ = ["check_page", "write"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +49,8 @@ class Strip:
 def strip(number: Number) -> Strip:
     """Return a measure as a strip."""
     values = np.array([value for value in number.values if math.isfinite(value)])
-    known = [*values, *([] if number.chance is None else [number.chance])]
+    chance = None if number.chance is None or not math.isfinite(number.chance) else number.chance
+    known = [*values, *([] if chance is None else [chance])]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
 
     def x(value: float) -> float:
@@ -61,14 +62,22 @@ def strip(number: Number) -> Strip:
     heights = (HEIGHTS[i % len(HEIGHTS)] for i in range(len(values)))
     return Strip(
         number,
-        ends if has_interval else "– (one sample)",
+        ends if has_interval else _why_none(number),
         list(zip(map(x, np.sort(values)), heights, strict=True)),
         (x(number.low), round(x(number.high) - x(number.low), 1)) if has_interval else None,
         x(number.mean) if math.isfinite(number.mean) else WIDTH / 2,
-        None if number.chance is None else x(number.chance),
+        None if chance is None else x(chance),
         number_in_words(low, 3),
         number_in_words(high, 3),
     )
+
+
+def _why_none(number: Number) -> str:
+    """Return why a measure has no interval."""
+    lacking = sum(not math.isfinite(value) for value in number.values)
+    if lacking:
+        return f"– ({lacking} of {len(number.values)} samples have no finite value)"
+    return "– (one sample)" if len(number.values) == 1 else "–"
 
 
 @dataclass(frozen=True)
@@ -105,10 +114,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Path:
-    """A line as SVG has it: its points, and those around its band."""
+    """A line as SVG has it: the points of its parts, between gaps, and those around its band."""
 
     name: str
-    points: str
+    parts: list[str]
     band: str
 
 
@@ -136,11 +145,19 @@ def drawing(chart: Chart) -> Drawing:
 
 
 def _path(line: Line, x: Axis, y: Axis) -> Path:
-    mean = _points(line.at, line.mean, x, y)
+    mean = [_points(*part, x, y) for part in _parts(line)]
     if not all(map(math.isfinite, (*line.low, *line.high))):
         return Path(line.name, mean, "")
     around = _points((*line.at, *line.at[::-1]), (*line.low, *line.high[::-1]), x, y)
     return Path(line.name, mean, around)
+
+
+def _parts(line: Line) -> Iterator[tuple[Sequence[float], Sequence[float]]]:
+    """Yield what lies between positions of which nothing is known: positions and values."""
+    known = [False, *map(math.isfinite, line.mean), False]
+    ends = np.flatnonzero(np.diff(known))
+    for start, end in ends.reshape(-1, 2):
+        yield line.at[start:end], line.mean[start:end]
 
 
 def _points(at: Sequence[float], values: Sequence[float], x: Axis, y: Axis) -> str:
@@ -149,4 +166,5 @@ def _points(at: Sequence[float], values: Sequence[float], x: Axis, y: Axis) -> s
 
 def _ticks(values: Sequence[float]) -> tuple[float, ...]:
     """Return round numbers from below the smallest value to above the largest one."""
-    return tuple(map(float, MaxNLocator(5).tick_values(min(values), max(values))))
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    return tuple(map(float, MaxNLocator(5).tick_values(low, high)))

@@ -220,11 +220,11 @@ def _shares(check: Check | None) -> list[tuple[str, float, float]]:
     if check is None:
         return []
     went = {"inputs": check.inputs, **check.sinks}
-    largest = max(abs(value) for value in went.values() if math.isfinite(value)) or 1.0
+    sizes = {name: abs(value) for name, value in went.items() if math.isfinite(value)}
+    largest = max(sizes.values(), default=0.0) or 1.0
     return [
-        (name, value, round(min(100.0, 100 * abs(value) / largest), 2))
+        (name, value, round(min(100.0, 100 * sizes.get(name, 0.0) / largest), 2))
         for name, value in went.items()
-        if math.isfinite(value)
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from lrpkeras.errors import InputError
 from lrpkeras.plot.arrays import Range, black_and_white, finite
-from lrpkeras.report.places import Place
+from lrpkeras.report.places import Place, input_name
 
 SMALL = 96  # pixels a side: a PNG of so few is small, and has no artefacts
 QUALITY = 82  # of JPEG
@@ -40,7 +40,7 @@ class Shown:
     values: NDArray | None = None
 
 
-def read_shown(images: Any, inputs: Sequence[Place]) -> dict[str, Shown]:
+def read_shown(images: Any, relevance: Any, inputs: Sequence[Place]) -> dict[str, Shown]:
     """Return what is shown at each input, by its name.
 
     Parameters
@@ -48,8 +48,10 @@ def read_shown(images: Any, inputs: Sequence[Place]) -> dict[str, Shown]:
     images
         None; of a model with one input an array or a list, one entry for each sample; of one with
         several a list or dict of such, nested like the inputs, with None for what is not shown.
+    relevance
+        Of all inputs, nested like them.
     inputs
-        All inputs that are drawn.
+        Those that are drawn; what is given for others is shown nowhere.
 
     Raises
     ------
@@ -58,26 +60,52 @@ def read_shown(images: Any, inputs: Sequence[Place]) -> dict[str, Shown]:
     """
     if images is None:
         return {}
-    if len(inputs) == 1 and not isinstance(images, Mapping):
-        given = {inputs[0].name: images}
-    else:
-        given = _by_name(images, inputs)
-    places = {place.name: place for place in inputs}
-    return {name: _shown(array, places[name]) for name, array in given.items() if array is not None}
+    given = dict(_by_name(images, relevance))
+    known = [place for place in inputs if given.get(place.name) is not None]
+    return {place.name: _shown(given[place.name], place) for place in known}
 
 
-def _by_name(images: Any, inputs: Sequence[Place]) -> dict[str, Any]:
-    """Return what is given for several inputs, by the names of these."""
-    names = [place.name for place in inputs]
-    pairs = images.items() if isinstance(images, Mapping) else enumerate(images)
-    found = {f"input {key}" if isinstance(key, int) else str(key): one for key, one in pairs}
-    strange = [name for name in found if name not in names]
-    if strange:
+def _by_name(images: Any, relevance: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield what is given for each input, and its name."""
+    if images is None:
+        return
+    if isinstance(relevance, Mapping | list | tuple):
+        every = relevance if isinstance(relevance, Mapping) else dict(enumerate(relevance))
+        given = _entries(images, every, path)
+        for key, one in every.items():
+            yield from _by_name(given.get(key), one, (*path, key))
+    elif isinstance(images, Mapping):
+        known = input_name(path)
         raise InputError(
-            f"images has an entry for {strange[0]!r}; the inputs that are drawn are "
-            f"{', '.join(map(repr, names))}: give a list or dict with one for each, or None."
+            f"images has an entry for {next(iter(images), None)!r} where there is one input, "
+            f"{known!r}: give its images alone."
         )
-    return found
+    else:
+        yield input_name(path), images
+
+
+def _entries(images: Any, inputs: Mapping[Any, Any], path: tuple[Any, ...]) -> Mapping[Any, Any]:
+    """Return what is given for several inputs, by their keys."""
+    if isinstance(images, Mapping):
+        given, is_whole = images, True
+    elif len(inputs) == 1 and not _is_one_of(images):
+        return dict.fromkeys(inputs, images)
+    else:
+        given = dict(enumerate(images)) if isinstance(images, list | tuple) else {}
+        is_whole = len(given) == len(inputs)
+    if not is_whole or not set(given) <= set(inputs):
+        names = ", ".join(repr(input_name((*path, key))) for key in inputs)
+        entries = ", ".join(repr(str(key)) for key in given) or f"none ({type(images).__name__})"
+        raise InputError(
+            f"The inputs are {names}; images has entries {entries}: nest it like the inputs, with "
+            "None for what is not to be shown."
+        )
+    return given
+
+
+def _is_one_of(images: Any) -> bool:
+    """Whether a list stands for inputs, of which there is one, rather than for samples."""
+    return isinstance(images, list | tuple) and len(images) == 1 and np.ndim(images[0]) > 3
 
 
 def _shown(images: Any, place: Place) -> Shown:
@@ -101,6 +129,8 @@ def _shown(images: Any, place: Place) -> Shown:
 def _pictures(images: Any, samples: int, size: tuple[int, int]) -> list[NDArray]:
     """Return an image for each sample, as it was given: copies of all might not fit in memory."""
     shape = tuple(getattr(images, "shape", ()))
+    if not shape and not isinstance(images, list | tuple):
+        raise InputError(f"images is an array or a list of pictures, not {images!r}.")
     has_channels = len(shape) == 3 and shape[2] in (1, 3) and shape != (samples, *size)
     is_one = len(shape) == 2 or has_channels
     pictures = [np.asarray(image) for image in ([images] if is_one else images)]
@@ -111,6 +141,11 @@ def _pictures(images: Any, samples: int, size: tuple[int, int]) -> list[NDArray]
                 f"An image has shape {one.shape} and type {one.dtype}; a picture is (height, "
                 "width) or (height, width, 1 or 3)."
             )
+    if len({one.dtype.kind == "f" for one in pictures}) > 1:
+        raise InputError(
+            "images are whole numbers and fractions mixed, which have not one range: give all as "
+            "uint8, or all as floats."
+        )
     if len(pictures) not in (1, samples):
         raise InputError(f"{len(pictures)} images for {samples} samples: give one for each.")
     return pictures * (samples if len(pictures) == 1 else 1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +56,13 @@ def write(
     InputError
         As `lrpkeras.Explanation.report`.
     """
-    file = check_place(path)
-    rendering.needed()
-    if not isinstance(check, Check | None):
-        raise InputError(f"check is what analyzer.check(x) returns, not {check!r}.")
-    if isinstance(megabytes, bool) or not isinstance(megabytes, int | float) or megabytes <= 0:
-        raise InputError(f"megabytes is a positive number, not {megabytes!r}.")
+    file = check_page(path, megabytes)
+    _check_ledger(check, about)
     stops = scales.stops(clip)
     found = measured.results(measures)
     places, left_out = read_places(explained)
     content = Content(
-        places, read_shown(images, [place for place in places if place.is_input]), stops
+        places, read_shown(images, explained.relevance, [p for p in places if p.is_input]), stops
     )
     frame = Frame(
         title="Relevance" if title is None else str(title),
@@ -83,20 +80,46 @@ def write(
     return file
 
 
-def check_place(path: str | os.PathLike) -> Path:
-    """Return where a page goes, if it can.
+def check_page(path: str | os.PathLike, megabytes: float) -> Path:
+    """Return where a page goes, if it can be made: before anything is explained for it.
 
     Raises
     ------
     InputError
-        If that is a folder, or in none that is there.
+        If that is a folder, or in none that is there or may be written to, or if `megabytes` is no
+        positive number.
+    LrpError
+        If the templates' library is not there.
     """
+    is_number = isinstance(megabytes, int | float) and not isinstance(megabytes, bool)
+    if not is_number or not 0 < megabytes < math.inf:
+        raise InputError(f"megabytes is a positive number, not {megabytes!r}.")
+    rendering.needed()
     file = Path(path)
+    if not os.fspath(path):
+        raise InputError("The path is empty: name a file, such as report.html.")
     if file.is_dir():
         raise InputError(f"{os.fspath(path)!r} is a folder: name a file, such as report.html.")
     if not file.parent.is_dir():
         raise InputError(f"{os.fspath(path)!r}: there is no folder {str(file.parent)!r}.")
+    if not os.access(file.parent, os.W_OK):
+        raise InputError(f"{os.fspath(path)!r}: nothing may be written to {str(file.parent)!r}.")
     return file
+
+
+def _check_ledger(check: Check | None, about: About | None) -> None:
+    """Refuse a ledger of other rules than the maps were made by."""
+    if not isinstance(check, Check | None):
+        raise InputError(f"check is what analyzer.check(x) returns, not {check!r}.")
+    if check is None or about is None:
+        return
+    rules = {row.node: row.rule for row in about.summary.rows}
+    for entry in check.entries:
+        if entry.kind == "Linear" and rules.get(entry.name, entry.rule) != entry.rule:
+            raise InputError(
+                f"check is of another analyzer: there {entry.name!r} has the rule {entry.rule}, "
+                f"and {rules[entry.name]} in what is explained."
+            )
 
 
 def _names(names: Sequence[str] | None, content: Content) -> list[str]:
@@ -104,10 +127,12 @@ def _names(names: Sequence[str] | None, content: Content) -> list[str]:
     if names is None:
         kind = "Image" if content.places[0].kind == "image" else "Sample"
         return [f"{kind} {number + 1}" for number in range(content.count)]
-    if isinstance(names, str) or len(names) != content.count:
-        count = 1 if isinstance(names, str) else len(names)
-        raise InputError(f"{count} names for {content.count} samples: give a list, one for each.")
-    return list(map(str, names))
+    given = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else [names]
+    if isinstance(names, str) or len(given) != content.count:
+        raise InputError(
+            f"{len(given)} names for {content.count} samples: give a list, one for each."
+        )
+    return list(map(str, given))
 
 
 def _captions(explained: Explained, labels: Labels | None) -> list[list[Caption]]:

@@ -1,12 +1,14 @@
 """Report pages in a real browser: what a reader sees, clicks and types."""
 
 import base64
+import re
 import shutil
+import zlib
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from report_pages import HOSTILE, about, check, explained
+from report_pages import HOSTILE, about, check, explained, heavy_tailed
 
 import lrpkeras
 from lrpkeras.evaluate import Curve, Measure
@@ -117,9 +119,13 @@ def test_maps_have_the_colours_of_plots(browser, full):
         scheme = "dark" if dark else "light"
         with looking_at(browser, full, color_scheme=scheme) as page:
             opened(page)
-            for name, values in (("map", summed[0]), ("image", summed)):
+            every = explanation().relevance.sum(axis=-1)
+            for name, values in (("map", summed[0]), ("image", summed), ("all", every)):
                 page.select_option("#scope", name)
                 limit = symmetric_limits(values, 99.5)[1]
+                ends = page.locator("#panels .ends").first.locator("span").all_inner_texts()
+                got = [number(end.split()[-1]) for end in (ends[0], ends[-1])]
+                assert got == pytest.approx([-limit, limit], rel=5e-3)
                 share = np.clip((summed[0] / limit + 1) / 2, 0, 1)
                 expected = 255 * colours.signed(dark=dark)(share)[..., :3].reshape(-1, 3)
                 got = pixels(page, "#panels .stage.live canvas")
@@ -163,6 +169,55 @@ def test_the_value_under_the_pointer_is_that_of_the_array(browser, full):
         total = page.locator("#panels .sum").all_inner_texts()
         for text, expected in zip(total, summed.sum(axis=(1, 2)), strict=True):
             assert number(text.split()[1]) == pytest.approx(expected, rel=5e-4)
+
+
+@pytest.mark.parametrize(("megabytes", "bits"), [(20, 16), (0.08, 8)])
+def test_the_error_beside_a_value_is_not_too_small(browser, tmp_path, megabytes, bits):
+    """And hardly larger than the farther half of the step that is kept, and the digits shown."""
+    relevance = heavy_tailed((2, 2, 64, 64, 1))
+    one = lrpkeras.Explanation(relevance, np.ones((2, 3)), np.tile([0, 1], (2, 1)))
+    file = one.report(tmp_path / "page.html", megabytes=megabytes)
+    assert f"kept in {bits} bits" in file.read_text("utf-8")
+    near = []
+    with looking_at(browser, file) as page:
+        stage = opened(page)
+        stage.press("ArrowUp")
+        for step in range(120):
+            stage.press("ArrowRight" if step % 8 else "ArrowDown")
+            where = page.locator(".readout .where").first.inner_text()
+            row, column = (int(part.split()[1]) for part in where.split(", "))
+            words = page.locator(".readout .value, .readout .error").all_inner_texts()
+            for k, (value, error) in enumerate(zip(words[::2], words[1::2], strict=True)):
+                distance = abs(number(value) - relevance[0, k, row, column, 0])
+                bound = number(error.split()[-1])
+                assert distance <= bound
+                near.append(distance / bound)
+    # Steps and digits are rounded evenly, so that some values lie nearly as far off as may be.
+    assert 0.4 < max(near) <= 1
+
+
+def test_the_error_is_that_of_the_farther_end(browser, tmp_path):
+    """In 8 bits, a code q stands for the square of q / 127: half a step up is farthest."""
+    halves = ((np.arange(40) + 0.499) / 127) ** 2
+    relevance = np.append(halves, 1.0).reshape(1, 1, 41)
+    one = lrpkeras.Explanation(relevance, np.ones((1, 1)), np.zeros((1, 1), int))
+    file = one.report(tmp_path / "page.html", megabytes=20)
+    script = file.read_text("utf-8")
+    coarse = script.replace('"levels":32767', '"levels":127')
+    assert coarse != script
+    codes = np.rint(127 * np.sqrt(relevance[0])).astype("i1")
+    held = base64.b64encode(zlib.compress(codes.tobytes(), 9)).decode()
+    [kept] = re.findall('"codes":"([^"]*)"', coarse)
+    file.write_text(coarse.replace(kept, held), "utf-8")
+    with looking_at(browser, file) as page:
+        stage = opened(page)
+        stage.press("ArrowRight")
+        for _ in range(60):
+            stage.press("ArrowLeft")
+        for entry in range(40):
+            value, error = page.locator(".readout .value, .readout .error").all_inner_texts()
+            assert abs(number(value) - halves[entry]) <= number(error.split()[-1])
+            stage.press("ArrowRight")
 
 
 def test_a_sample_opens_to_its_classes_and_closes(browser, full):
@@ -347,6 +402,64 @@ def test_samples_can_be_sorted(browser, full):
         assert order(page) == by_mass
         page.click("#reverse")
         assert order(page) == by_mass[::-1]
+
+
+def test_the_next_sample_is_the_next_in_the_order_that_was_chosen(browser, tmp_path):
+    one = explained(12)
+    file = one.report(tmp_path / "page.html")
+    by_logit = np.argsort(one.output[:, 0]).tolist()
+    with looking_at(browser, file) as page:
+        page.select_option("#sort", label="name")  # Image 2 before Image 10
+        order = page.locator(".card").evaluate_all("all => all.map(card => +card.dataset.sample)")
+        assert order == list(range(12))
+        page.select_option("#sort", label="logit")
+        opened(page, by_logit[0])
+        for place, sample in enumerate(by_logit):
+            page.wait_for_function(
+                f"document.querySelector('#opened-name').innerText == 'Image {sample + 1}'"
+            )
+            assert page.locator("#opened-count").inner_text() == f"{place + 1} of 12"
+            page.click("#next")
+        page.wait_for_function(
+            f"document.querySelector('#opened-name').innerText == 'Image {by_logit[0] + 1}'"
+        )
+
+
+# The longest of ImageNet's names, and worse.
+NAMES = ["West_Highland_white_terrier", "American_Staffordshire_terrier", "n" * 3000, "cat"]
+
+
+@pytest.mark.parametrize("width", [390, 1300])
+def test_long_names_stay_within_their_cards(browser, tmp_path, width):
+    wide = "all => all.map(one => one.scrollWidth - one.clientWidth)"
+    file = explained(4).report(tmp_path / "page.html", labels=NAMES, names=NAMES[::-1])
+    with looking_at(browser, file, viewport={"width": width, "height": 900}) as page:
+        painted(page, ".card .stage")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert max(page.locator(".card").evaluate_all(wide)) <= 0
+        boxes = page.locator(".card").evaluate_all(
+            "all => all.map(card => card.querySelector('.stage').getBoundingClientRect().width"
+            " - card.clientWidth)"
+        )
+        assert max(boxes) < 0
+        opened(page)
+        assert max(page.locator(".panel").evaluate_all(wide)) <= 0
+
+
+def test_signals_of_many_channels_are_drawn(browser, tmp_path):
+    relevance = heavy_tailed((1, 1, 4096, 1))
+    one = lrpkeras.Explanation(relevance, np.ones((1, 1)), np.zeros((1, 1), int))
+    signal = np.random.default_rng(0).normal(size=(1, 4096, 64))
+    file = one.report(tmp_path / "page.html", signal)
+    with looking_at(browser, file) as page:
+        stage = opened(page)
+        assert not page.locator("#trouble").is_visible()
+        stage.press("ArrowRight")
+        readout = page.locator(".readout").first.inner_text()
+        assert "(64 channels)" in readout
+        assert readout.count(",") < 10
+        height = stage.locator("canvas").evaluate("canvas => canvas.height")
+        assert (pixels(page, "#panels .stage.live canvas").reshape(height, -1, 3).std() > 0).all()
 
 
 def test_nothing_is_cut_off_on_a_phone(browser, full):

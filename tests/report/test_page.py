@@ -4,9 +4,11 @@ import base64
 import dataclasses
 import hashlib
 import json
+import math
 import sys
 from io import BytesIO
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,6 +20,7 @@ from lrpkeras.evaluate import Curve, Flipping, Measure
 from lrpkeras.report.places import read_places
 from lrpkeras.report.samples import json_in_page
 
+PHOTO4 = np.random.default_rng(4).uniform(size=(4, 24, 20, 3))
 PHOTOS = np.random.default_rng(0).uniform(size=(3, 24, 20, 3))
 
 
@@ -112,6 +115,57 @@ def test_of_several_inputs_those_that_can_be_drawn_are(tmp_path):
     assert [place.name for place in read_places(two)[0]] == ["input 0", "input 1"]
 
 
+SCAN, BODY, AGE = (4, 6, 6, 1), (4, 3, 4, 4, 1), (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "images", "shown"),
+    [
+        ({"a": {"b": SCAN, "c": AGE}}, {"a": {"b": PHOTO4, "c": None}}, ["a/b"]),
+        ({"a": {"b": SCAN, "c": AGE}}, {"a": {"b": PHOTO4}}, ["a/b"]),
+        ([SCAN, BODY], [PHOTO4, None], ["input 0"]),
+        ([SCAN, BODY], [PHOTO4, np.ones(BODY)], ["input 0"]),
+        ([SCAN, AGE], (PHOTO4, np.ones(AGE)), ["input 0", "input 1"]),
+        ([SCAN], PHOTO4, ["input 0"]),
+        ([SCAN], [PHOTO4], ["input 0"]),
+        ([SCAN], list(PHOTO4), ["input 0"]),
+    ],
+)
+def test_images_are_nested_like_the_inputs(tmp_path, inputs, images, shown):
+    relevance = keras.tree.map_shape_structure(heavy_tailed, inputs)
+    page = written(
+        tmp_path, lrpkeras.Explanation(relevance, np.ones((4, 3)), np.zeros(4, int)), images
+    )
+    sample = page.sample(0)
+    assert sorted([*sample["photos"], *sample["values"]]) == shown
+
+
+@pytest.mark.parametrize(
+    ("inputs", "images"),
+    [
+        ([SCAN, BODY], [PHOTO4]),
+        ([SCAN, BODY], PHOTO4),
+        ({"a": SCAN, "b": AGE}, {"c": PHOTO4}),
+        ({"a": {"b": SCAN, "c": AGE}}, {"a": {"d": None}}),
+    ],
+)
+def test_images_that_are_nested_otherwise_are_refused(tmp_path, inputs, images):
+    relevance = keras.tree.map_shape_structure(heavy_tailed, inputs)
+    explanation = lrpkeras.Explanation(relevance, np.ones((4, 3)), np.zeros(4, int))
+    with pytest.raises(InputError, match="The inputs are .*nest it like the inputs"):
+        explanation.report(tmp_path / "page.html", images)
+
+
+def test_a_layer_of_tokens_is_a_series_and_lies_over_no_photo(tmp_path):
+    """Its second axis are channels, not places; but a picture without channels stays one."""
+    page = written(tmp_path, explained(layers=[("tokens", (49, 16))]), PHOTOS)
+    place = page.data["places"][1]
+    assert (place["kind"], place["columns"], place["photo"]) == ("series", 49, None)
+    digits = explained(shape=(28, 28), layers=[("scaled", (28, 28)), ("rows", (28, 30))])
+    kinds = [place["kind"] for place in written(tmp_path, digits).data["places"]]
+    assert kinds == ["image", "image", "series"]
+
+
 def test_captions_tell_classes_logits_and_conditions(tmp_path):
     explanation = lrpkeras.Explanation(
         heavy_tailed((2, 1, 2, 6, 6, 1)),
@@ -165,6 +219,36 @@ def test_a_page_says_where_relevance_started(tmp_path, initial, words):
     page = written(tmp_path, explained(about=made))
     assert ("<strong>Start.</strong>" in page.text) == (words is not None)
     assert words is None or words in page.text
+
+
+def test_results_that_are_not_finite_are_told(tmp_path):
+    def line(*values):
+        return Curve("line", np.arange(5.0), np.array([values]), "steps")
+
+    gap = (0.0, 1.0, np.nan, 3.0, 4.0)
+    measures = {
+        "gap": line(*gap),
+        "none": line(*[np.nan] * 5),
+        "some": Measure("some", np.array([1.0, np.nan, 3.0])),
+        "lost chance": Measure("lost chance", np.arange(3.0), np.array([0.1, np.nan, 0.1])),
+        "single": Measure("single", np.array([2.0])),
+    }
+    sinks = {"bias": math.inf, "epsilon": 1.0}
+    [entry] = check().entries
+    broken = dataclasses.replace(
+        check(), inputs=math.nan, entries=(dataclasses.replace(entry, sinks=sinks),)
+    )
+    page = written(tmp_path, measures=measures, check=broken)
+    # From 54 to 408 along five positions: two parts, and a gap between them.
+    lines = [line["points"].split() for line in page.all("polyline")]
+    assert [[float(point.split(",")[0]) for point in line] for line in lines] == [
+        [54, 142.5], [319.5, 408],
+    ]  # fmt: skip
+    assert not [a for _, a in page.elements if "nan" in str(list(a.values())).lower()]
+    assert "1 of 3 samples have no finite value" in page.text
+    assert page.text.count("(one sample)") == 1
+    assert page.text.count("1 of 1 samples have no finite value") == 2  # the curves' areas
+    assert "<span>∞</span>" in page.text
 
 
 # Safety
@@ -269,6 +353,9 @@ def test_without_jinja2_it_says_what_installs_it(tmp_path, monkeypatch):
 
 
 VOLUME = lrpkeras.Explanation(np.ones((2, 3, 4, 4, 4, 1)), np.ones((2, 3)), np.ones((2, 3), int))
+EMPTY = lrpkeras.Explanation(np.ones((0, 4, 4, 1)), np.ones((0, 3)), np.ones(0, int))
+HUGE = lrpkeras.Explanation(np.full((2, 4, 4, 1), 1e308), np.ones((2, 3)), np.array([0, 1]))
+OTHER = explained(about=about("Flat()"))
 BROKEN = lrpkeras.Explanation(np.full((2, 4, 4, 1), np.inf), np.ones((2, 3)), np.array([0, 1]))
 
 
@@ -286,12 +373,19 @@ BROKEN = lrpkeras.Explanation(np.full((2, 4, 4, 1), np.inf), np.ones((2, 3)), np
         (None, {"images": np.full((3, 4, 4, 3), np.nan)}, "NaN"),
         (None, {"images": np.ones((3, 4, 4, 2))}, r"shape \(4, 4, 2\)"),
         (None, {"images": [["a"], ["b"], ["c"]]}, "type <U1"),
+        (None, {"images": 5}, "an array or a list of pictures, not 5"),
+        (None, {"images": [np.ones((4, 4)), np.ones((4, 4), "uint8"), np.ones((4, 4))]}, "mixed"),
+        (None, {"names": 3}, "1 names for 3 samples"),
         (None, {"check": {}}, "analyzer.check"),
+        (OTHER, {"check": check()}, r"'conv1' has the rule ZPlus\(\), and Flat\(\)"),
         (None, {"measures": {"mass": 3}}, "lrpkeras.evaluate"),
         (None, {"measures": [Measure("a", np.ones(3))] * 2}, "have one name"),
         (None, {"clip": 0}, "clip is a percentile"),
         (None, {"megabytes": 0}, "megabytes is a positive number"),
+        (None, {"megabytes": math.nan}, "megabytes is a positive number"),
         (None, {"megabytes": 0.01}, "MB"),
+        (EMPTY, {}, "no samples"),
+        (HUGE, {}, "or sums to such"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(tmp_path, explanation, options, words):

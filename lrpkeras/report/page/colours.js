@@ -90,9 +90,12 @@ function paintSignal(context, map, width, height) {
     const left = Math.floor((i * width) / count);
     context.fillRect(left, 0, Math.ceil(((i + 1) * width) / count) - left, height);
   }
-  const all = map.values.flat();
-  const low = Math.min(...all);
-  const span = Math.max(...all) - low || 1;
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of map.values.flat()) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  const span = high - low || 1;
   context.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--ink");
   context.lineWidth = Math.max(1, (window.devicePixelRatio || 1) * 1.25);
   for (const line of map.values) {

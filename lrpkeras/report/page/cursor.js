@@ -1,5 +1,7 @@
 // The value under the pointer, in all maps of a sample at once; arrow keys move it, too.
 
+const LISTED = 6; // channels whose values are written
+
 function span(from, count, full) {
   const start = (from * full) / count;
   const end = ((from + 1) * full) / count;
@@ -24,11 +26,11 @@ function moveTo(row, column, isSpoken) {
   const where = whereIs(cursor, place);
   const words = current.figures.map((figure, k) => {
     const map = current.maps[k];
-    const value = signedWords(valueAt(map, cell));
+    const [value, error] = withError(map, cell);
     const readout = figure.querySelector(".readout");
     readout.replaceChildren(
       make("strong", { class: "value" }, value),
-      make("span", { class: "error" }, ` \u00b1 ${inWords(errorAt(map, cell), 1)}`),
+      make("span", { class: "error" }, ` \u00b1 ${error}`),
       make("span", { class: "where" }, where),
       ...given(map, column),
     );
@@ -41,8 +43,9 @@ function moveTo(row, column, isSpoken) {
 // What was explained there, where it is a number.
 function given(map, column) {
   if (!map.values) return [];
-  const values = map.values.map((line) => inWords(line[column])).join(", ");
-  return [make("span", { class: "where" }, `x = ${values}`)];
+  const values = map.values.slice(0, LISTED).map((line) => inWords(line[column])).join(", ");
+  const more = map.values.length > LISTED ? `, \u2026 (${map.values.length} channels)` : "";
+  return [make("span", { class: "where" }, `x = ${values}${more}`)];
 }
 
 function mark(box, place) {

@@ -122,7 +122,8 @@ function open(number) {
   cursor = null;
   document.body.dataset.view = "opened";
   document.getElementById("opened-name").textContent = page.samples[number].name;
-  document.getElementById("opened-count").textContent = `${number + 1} of ${page.samples.length}`;
+  const place = inOrder().indexOf(number) + 1;
+  document.getElementById("opened-count").textContent = `${place} of ${page.samples.length}`;
   drawOpened().catch(report);
   drawFlow();
   if (wasClosed) {
@@ -146,6 +147,7 @@ function close() {
 }
 
 function step(by) {
-  const count = page.samples.length;
-  location.hash = `sample-${((current.number + by + count) % count) + 1}`;
+  const order = inOrder();
+  const next = order.indexOf(current.number) + by + order.length;
+  location.hash = `sample-${order[next % order.length] + 1}`;
 }

@@ -4,6 +4,16 @@ const grid = document.getElementById("grid");
 const cards = [...grid.querySelectorAll(".card")];
 const visible = new Set();
 
+// The samples as they are sorted.
+function inOrder() {
+  return [...grid.querySelectorAll(".card")].map((card) => Number(card.dataset.sample));
+}
+
+function compared(one, other) {
+  if (typeof one === "string") return one.localeCompare(other, undefined, { numeric: true });
+  return one - other;
+}
+
 function drawCard(card) {
   const number = Number(card.dataset.sample);
   show(card.querySelector(".stage"), number, state.place, 0).catch(report);
@@ -58,7 +68,7 @@ function sortBy(key, isReversed) {
   if (values) {
     // What has no number comes last, either way.
     order.sort((a, b) => (values[a] === null) - (values[b] === null)
-      || (values[a] < values[b] ? -1 : values[a] > values[b] ? 1 : a - b));
+      || compared(values[a], values[b]) || a - b);
   }
   if (isReversed) order.reverse();
   if (isReversed && values) order.sort((a, b) => (values[a] === null) - (values[b] === null));

@@ -67,6 +67,25 @@ function errorAt(map, cell) {
   return ((Math.abs(map.codes[cell]) + 0.25) / map.place.levels ** 2) * map.largest;
 }
 
+// As many digits as the error leaves, and how far at most what they say lies from what was read.
+function withError(map, cell) {
+  const value = valueAt(map, cell);
+  const error = errorAt(map, cell);
+  const places = value && error ? Math.floor(Math.log10(Math.abs(value) / error)) + 1 : 1;
+  const text = signedWords(value, Math.min(9, Math.max(1, places)));
+  const shown = Number(text.replaceAll("\u2212", "-"));
+  return [text, roundedUp(error + Math.abs(shown - value))];
+}
+
+// One digit, and never less than the value.
+function roundedUp(value) {
+  if (value === 0) return "0";
+  const unit = 10 ** Math.floor(Math.log10(value));
+  let count = Math.ceil(value / unit);
+  while (count * unit < value) count += 1;
+  return inWords(count * unit, count < 10 ? 1 : 2);
+}
+
 function inWords(value, digits = 4) {
   const size = Math.abs(value);
   if (size === 0) return "0";
