@@ -17,6 +17,7 @@ HEADINGS = {
     "growth": "Growth",
     "measures": "Measures",
     "training": "In training",
+    "pages": "Report pages",
     "slow": "Slow peers",
 }
 
@@ -93,6 +94,11 @@ def growth_lines(found: Results) -> list[str]:
 def measure_lines(found: Results) -> list[str]:
     """Return the terminal's lines on measures of maps."""
     return sections.measured(found).splitlines()[2:]
+
+
+def page_lines(found: Results) -> list[str]:
+    """Return the terminal's lines on report pages."""
+    return sections.paged(found).splitlines()[2:]
 
 
 def training_lines(found: Results) -> list[str]:

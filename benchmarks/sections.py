@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks import cards, fresh, measures, spread, targets, training, ways
+from benchmarks import cards, fresh, measures, pages, spread, targets, training, ways
 from benchmarks.results import Cell, Results
 from benchmarks.tables import markdown, mebibytes, milliseconds, quartiles
 from lrpkeras import evaluate
@@ -288,6 +288,30 @@ others, in epochs that are not watched.
 """
 
 
+def paged(found: Results) -> str:
+    """Show how large report pages are, and how soon they are there."""
+    rows = [
+        (
+            f"{cell['samples']} photos of {cell['size']} px, {cell['classes']} classes each",
+            f"{cell['bytes'] / 1e6:.2f}",
+            f"{cell['write']:.1f}",
+            *(quartiles(spread.spread(cell["seconds"][name])) for name in pages.PAINTED),
+        )
+        for _, cell in found.of("pages").items()
+    ]
+    heads = ("a page", "MB", "written in, s", *(f"{name}, s" for name in pages.PAINTED))
+    return PAGED + (markdown(heads, rows) if rows else NOTHING)
+
+
+PAGED = """\
+## Report pages
+
+A page of noise, with the input and three layers, opened in headless Chromium, 1300 x 900: seconds
+from asking for it until maps are painted.
+
+"""
+
+
 def where(found: Results) -> str:
     """Show the machine, the versions, the dates and the commands."""
     return "\n\n".join(["## Where and how", *(_run(*item) for item in found.runs.items())])
@@ -321,6 +345,7 @@ SECTIONS: tuple[Callable[[Results], str], ...] = (
     growth,
     measured,
     trained,
+    paged,
     cards.section,
     where,
 )

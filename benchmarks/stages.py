@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib.util
 import sys
 from collections.abc import Callable, Iterable
 
@@ -18,6 +19,7 @@ from benchmarks import (
     machine,
     measures,
     networks,
+    pages,
     report,
     times,
     training,
@@ -38,6 +40,7 @@ MEMORY_BATCH, PAIRS_BATCH = 16, 4
 PROCESSES = 3
 SLOW_BUILDS = ("ResNet50",)
 TRAINED = 6_000  # images an epoch
+OPENINGS = 7  # of a report page
 
 
 def run(options: Options, found: Results) -> None:
@@ -178,6 +181,16 @@ def _training(options: Options, found: Results) -> None:
     _forget()
 
 
+def _pages(options: Options, found: Results) -> None:
+    """Open report pages, where there is a browser."""
+    if pages.CHROMIUM is None or importlib.util.find_spec("playwright") is None:
+        print("Report pages are left out: there is no chromium, or no playwright.", flush=True)
+        return
+    samples, size, openings = (6, 56, 3) if options.quick else (200, 224, OPENINGS)
+    found.put("pages", f"{samples}", **pages.measure(samples, size, openings))
+    print("\n".join(report.page_lines(found)), flush=True)
+
+
 def _slow_builds(options: Options, found: Results) -> None:
     """Build what takes a peer minutes; part of all only if asked for."""
     pythons = {"innvestigate": options.innvestigate_python}
@@ -207,5 +220,6 @@ STAGES: dict[str, Callable[[Options, Results], None]] = {
     "growth": _growth,
     "measures": _measures,
     "training": _training,
+    "pages": _pages,
     "slow": _slow_builds,
 }

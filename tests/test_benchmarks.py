@@ -14,6 +14,7 @@ from benchmarks import (
     measures,
     networks,
     on_card,
+    pages,
     report,
     results,
     run,
@@ -453,3 +454,15 @@ def test_the_runs_that_a_measure_must_make_are_those_that_it_makes(name):
 def test_processes_are_summed_up_by_medians_of_every_number():
     cells = [{"loaded": loaded, "built": None} for loaded in (5, 1, 9, 2)]
     assert fresh.medians(cells) == {"loaded": 2, "built": None}
+
+
+@pytest.mark.slow
+def test_report_pages_are_opened_in_a_browser_where_there_is_one(quick):
+    cell = results.load(quick / "results.json").get("pages", "6")
+    if pages.CHROMIUM is None or cell is None:
+        pytest.skip("there is no chromium, or no playwright")
+    assert [len(row) for row in cell["seconds"].values()] == [3, 3]
+    pairs = zip(*(cell["seconds"][name] for name in (pages.FIRST, pages.ALL)), strict=True)
+    assert all(0 < first <= every for first, every in pairs)
+    assert cell["bytes"] > 50_000
+    assert "6 photos of 56 px, 3 classes each" in (quick / "RESULTS.md").read_text()
