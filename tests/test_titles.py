@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from lrpkeras import plot
+from lrpkeras.plot import titles
 
 LONG = [
     "German short-haired pointer, Kurzhaar: 12.34",
@@ -84,3 +85,27 @@ def test_names_are_written_as_they_are(name, own):
     figure.draw_without_rendering()
     texts = [text for panel in figure.axes for text in (panel.title, panel.yaxis.label)]
     assert "".join(SIGNS.split()) in {"".join(text.get_text().split()) for text in texts}
+
+
+def test_names_of_thousands_of_letters_are_broken_in_as_many_steps():
+    """Not in their square: each piece is looked for among those of its own length."""
+    measured = []
+
+    def fits(text):
+        measured.append(len(text))
+        return len(text) <= 20
+
+    parts = titles.broken("x" * 5000, fits)
+    assert [len(part) for part in parts] == [20] * 250
+    assert sum(measured) < 200 * 5000
+
+
+@pytest.mark.parametrize("word", ["", "a", "ab", "abc", "abcd" * 3, "one_two_three-four", "w" * 41])
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 8])
+def test_a_word_is_broken_where_no_more_letters_fit(word, most):
+    parts = titles.broken(word, lambda text: len(text) <= most)
+    assert "".join(parts) == word
+    assert all(len(part) <= most for part in parts)
+    for part, after in itertools.pairwise(parts):
+        assert len(part) == most or part[-1] in "_-/"
+        assert after

@@ -67,12 +67,21 @@ def _lines(text: str, fits: _Width) -> list[str]:
 def broken(word: str, fits: Callable[[str], bool]) -> list[str]:
     """Break one word where it reaches the width, behind its last "_", "-" or "/" if it has one."""
     parts = []
-    while not fits(word):
-        end = next((n for n in range(len(word) - 1, 1, -1) if fits(word[:n])), 1)
-        if end == len(word):
-            break
+    while (end := _fitting(word, fits)) < len(word):
         joint = max(word.rfind(sign, 0, end) for sign in "_-/") + 1
         cut = joint if joint > 1 else end
         parts.append(word[:cut])
         word = word[cut:]
     return [*parts, word]
+
+
+def _fitting(word: str, fits: Callable[[str], bool]) -> int:
+    """Return how many letters of a word fit, one at least; what is far too long is not measured."""
+    known, beyond = 1, 2
+    while beyond <= len(word) and fits(word[:beyond]):
+        known, beyond = beyond, 2 * beyond
+    beyond = min(beyond, len(word) + 1)
+    while beyond - known > 1:
+        middle = (known + beyond) // 2
+        known, beyond = (middle, beyond) if fits(word[:middle]) else (known, middle)
+    return known
