@@ -251,8 +251,14 @@ def test_the_first_convolution_is_still_the_first_behind_an_unfolded_normalizati
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ["ResNet50V2", "DenseNet121"])
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        *(("ResNet50V2", mode) for mode in MODES),
+        ("DenseNet121", "fold"),
+        ("DenseNet121", "threshold"),
+    ],
+)
 def test_pre_activation_networks_are_explained_in_every_mode(name, mode):
     keras.utils.set_random_seed(0)
     made = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3), classes=10)
