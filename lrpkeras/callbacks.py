@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 import os
 import tempfile
@@ -31,8 +32,8 @@ class RelevanceCallback(keras.callbacks.Callback):
     One sheet an epoch: the maps side by side, each over its image and in a scale of its own, titled
     with class, logit and the end of its scale. The model is only read: it trains to the same
     weights, bit for bit, as without the callback. What stands in the way of an explanation ends
-    `fit` before the first epoch; what goes wrong later (weights that became NaN, a full disk) is
-    warned of, and training goes on.
+    `fit` before the first epoch, or after it if the model is not built before; what goes wrong
+    later (weights that became NaN, a full disk) is warned of, and training goes on.
 
     Parameters
     ----------
@@ -75,6 +76,8 @@ class RelevanceCallback(keras.callbacks.Callback):
         written.
     LrpError
         When training begins: whatever `Analyzer` raises; `log_dir` without TensorFlow.
+    TypeError
+        When made: for a setting that `Analyzer` does not have.
 
     Notes
     -----
@@ -85,9 +88,9 @@ class RelevanceCallback(keras.callbacks.Callback):
     It goes with `jit_compile`, `run_eagerly`, mixed precision, and a model that was made in the
     scope of a `tf.distribute` strategy with one device.
 
-    A model that is not built when training begins (Keras builds what it can) is explained from the
-    end of the first epoch on; if it cannot be, a warning says why. On several workers give the
-    callback to one of them.
+    A model without an `Input`, and a subclassed one that was not called, is not built when training
+    begins, and first explained at the end of the first epoch. On several workers give the callback
+    to one of them.
 
     Examples
     --------
@@ -132,7 +135,7 @@ class RelevanceCallback(keras.callbacks.Callback):
         self._every, self._at_end = _whole(every), at_end
         self._labels, self._clip = labels, clip
         self._folder, self._log_dir = folder, log_dir
-        self._given, self._settings = analyzer, settings
+        self._given, self._settings = analyzer, _settings(settings)
         self._analyzer: Analyzer | None = None
         self._writers: list[_Files | _Board] = []
         self._epoch = 0
@@ -154,6 +157,8 @@ class RelevanceCallback(keras.callbacks.Callback):
         if model.built:
             self._analyzer = self._begun(model)
             self._drawn(self._analyzer)
+        else:
+            self._analyzer = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write a sheet, if it is time.
@@ -166,6 +171,9 @@ class RelevanceCallback(keras.callbacks.Callback):
             As Keras hands them over; not read.
         """
         self._epoch = epoch
+        if self._analyzer is None:  # the model was not built before
+            self._analyzer = self._begun(self.model)
+            self._drawn(self._analyzer)
         if (epoch + 1) % self._every == 0:
             self._write(ended=False)
 
@@ -313,12 +321,24 @@ def _below(images: NDArray[Any], photos: Sequence[Any] | None) -> list[Maps | No
         return [grey(photo(image)) for image in images]
     if len(photos) != len(images):
         raise InputError(f"{len(photos)} photos for {len(images)} images: give one for each image.")
-    return [grey(read_pictures(one)[0]) for one in photos]
+    pictures = [read_pictures(one) for one in photos]
+    strange = next((each for each in pictures if len(each) != 1), None)
+    if strange is not None:
+        raise InputError(
+            f"One of the photos is a batch of {len(strange)}: give one for each image."
+        )
+    return [grey(one) for [one] in pictures]
+
+
+def _settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Return an analyzer's settings, or refuse what it does not have, as calling it would."""
+    inspect.signature(Analyzer).bind(None, **given)
+    return given
 
 
 def _whole(every: Any) -> int:
     try:
-        number = operator.index(every)
+        number = 0 if isinstance(every, bool) else operator.index(every)
     except TypeError:
         number = 0
     if number < 1:

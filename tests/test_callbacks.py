@@ -390,13 +390,28 @@ def test_a_model_that_is_built_later_is_explained_from_then_on(built, tmp_path):
     assert os.listdir(tmp_path) == ["epoch_0001.png"]
 
 
-def test_a_model_that_is_found_unsupported_while_it_trains_is_warned_of(tmp_path):
-    callback = watching(tmp_path)
+def test_what_stands_in_the_way_of_a_model_built_later_is_told_after_an_epoch(
+    tmp_path,
+):
+    callback = watching(tmp_path, every=5)
     callback.set_model(keras.Sequential([layers.Flatten(), layers.Dense(6)]))
     callback.on_train_begin()
     callback.set_model(keras.Sequential([keras.Input((12, 12)), layers.LSTM(6)]))
-    with pytest.warns(UserWarning, match="(?s)After epoch 1 no relevance was drawn.*recurrent"):
+    with pytest.raises(LrpError, match="recurrent"):
         callback.on_epoch_end(0)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"colour": 1}, TypeError, "colour"),
+        ({"every": True}, InputError, "every is a number"),
+        ({"photos": [np.zeros((5, 12, 12, 3))] * 3}, InputError, "is a batch of 5"),
+    ],
+)
+def test_what_does_not_fit_is_refused_when_it_is_made(tmp_path, options, error, said):
+    with pytest.raises(error, match=said):
+        watching(tmp_path, **options)
 
 
 @pytest.mark.slow

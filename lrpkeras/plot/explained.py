@@ -94,13 +94,18 @@ def read_relevance(relevance: ArrayLike | Explained, labels: Labels | None = Non
 
 def flat(explained: Explained) -> NDArray[Any]:
     """Return an explanation's relevance `(samples * targets * conditions, ...)`."""
-    if not isinstance(explained.relevance, np.ndarray):
+    relevance = explained.relevance
+    while isinstance(relevance, list | tuple | Mapping) and len(relevance) == 1:
+        [relevance] = relevance.values() if isinstance(relevance, Mapping) else relevance
+    if not isinstance(relevance, np.ndarray):
         raise InputError(
             "This explanation is of several inputs: draw one input's relevance, such as "
             "explanation.relevance[0] or explanation.relevance['name']."
         )
+    if not len(explained.target):
+        raise InputError("The explanation has no samples: there is nothing to draw.")
     several = (explained.target.ndim == 2) + isinstance(explained.condition, tuple)
-    return explained.relevance.reshape(-1, *explained.relevance.shape[1 + several :])
+    return relevance.reshape(-1, *relevance.shape[1 + several :])
 
 
 @dataclass(frozen=True)

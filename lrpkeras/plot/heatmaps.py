@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -123,8 +123,8 @@ def heatmap(
     (0.0, 2.0)
     """
     tiles = _read_tiles(read_relevance(relevance, labels), image, titles, per_channel)
-    maps, manner = smoothed(tiles.maps, smooth), Manner(alpha, contours, fill)
-    panels = _new_panels(tiles, columns) if axes is None else given_panels(axes, *tiles.rows)
+    tiles = replace(tiles, maps=smoothed(tiles.maps, smooth))
+    panels = new_tiles(tiles, columns) if axes is None else given_panels(axes, *tiles.rows)
     options: dict[str, Any] = {
         "clip": clip,
         "signed": signed,
@@ -132,10 +132,18 @@ def heatmap(
         "dark": is_dark(None if axes is None else panels.all[0]),
         "what": blurred("relevance", smooth),
     }
-    scales = [read_scale(values, **options) for values in ([maps] if shared_scale else maps)]
+    every = [tiles.maps] if shared_scale else tiles.maps
+    scales = [read_scale(values, **options) for values in every]
+    return draw_tiles(tiles, panels, scales, Manner(alpha, contours, fill), colorbar)
+
+
+def draw_tiles(
+    tiles: Tiles, panels: Panels, scales: list[Scale], manner: Manner, colorbar: bool
+) -> Drawn:
+    """Draw maps, in one scale or each in its own, with their titles and labels."""
     for i, panel in enumerate(panels.all):
         grey = None if tiles.greys is None else tiles.greys[i]
-        draw_map(panel, maps[i], scales[i % len(scales)], manner, grey)
+        draw_map(panel, tiles.maps[i], scales[i % len(scales)], manner, grey)
     tiles.write(panels)
     if colorbar:
         _draw_scales(panels, scales, manner)
@@ -221,7 +229,7 @@ def _channel_names(per_channel: bool | Sequence[str], count: int) -> list[str]:
     return [str(name) for name in per_channel]
 
 
-def _new_panels(tiles: Tiles, columns: int) -> Panels:
+def new_tiles(tiles: Tiles, columns: int = 8) -> Panels:
     """Return Axes of a new figure, at most `columns` in a row where rows may be broken."""
     if not isinstance(columns, Integral) or columns < 1:
         raise InputError(f"columns is a whole number of at least 1, not {columns!r}")

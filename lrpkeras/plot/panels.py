@@ -19,6 +19,8 @@ from lrpkeras.plot.sheet import FILLED, Sheet
 from lrpkeras.plot.titles import wrapped
 from lrpkeras.plot.words import Bar
 
+MARGIN = 1.25  # pixels of the page to a value, below which values are blended
+
 
 @dataclass(frozen=True)
 class Panels:
@@ -84,6 +86,8 @@ class Panels:
         """Give a new figure the size that all this needs."""
         if self.sheet is not None and isinstance(self.figure, Figure):
             self.sheet.fit(self.figure)
+        for panel in self.all:
+            _keep_all(panel)
 
     def _height(self, row: int) -> float:
         panel = self.axes[row, 0]
@@ -95,6 +99,15 @@ def _width(panel: Axes) -> float:
     box = panel.get_window_extent()
     left, right, bottom, top = panel.images[0].get_extent()
     return float(min(box.width, box.height * abs((right - left) / (top - bottom)))) / _dpi(panel)
+
+
+def _keep_all(panel: Axes) -> None:
+    """Blend values smaller than pixels: the nearest one alone would hide its neighbours."""
+    box = panel.get_window_extent()
+    for drawn in panel.images:
+        height, width = drawn.get_size()
+        if box.width < MARGIN * width or box.height < MARGIN * height:
+            drawn.set_interpolation("antialiased")
 
 
 def _dpi(panel: Axes) -> float:

@@ -44,7 +44,7 @@ def palette(scale: Scale) -> Pixels:
 
 
 def painted(values: Maps, scale: Scale, grey: Maps | None = None, alpha: float = 0.6) -> Pixels:
-    """Return a map `(height, width)` in colours, `(height, width, 3)`.
+    """Return a map `(height, width)` in colours, `(height, width, 3)`, or as large as the image.
 
     Parameters
     ----------
@@ -53,15 +53,17 @@ def painted(values: Maps, scale: Scale, grey: Maps | None = None, alpha: float =
     scale
         Its colours.
     grey
-        An image in [0, 1], `(height, width)`, to lie below; the map is stretched to its size.
+        An image in [0, 1], `(height, width)`, to lie below; the smaller one is stretched.
     alpha
         The opacity of the map over it.
     """
     colours = palette(scale)[levels(values, scale)]
     if grey is None:
         return colours
-    over = stretched(colours, *grey.shape)
-    return np.rint(alpha * over + (1 - alpha) * 255 * grey[..., np.newaxis]).astype(np.uint8)
+    # Nothing of the map is lost over a photo that is smaller.
+    size = np.maximum(grey.shape, values.shape)
+    over, below = stretched(colours, *size), stretched(grey, *size)
+    return np.rint(alpha * over + (1 - alpha) * 255 * below[..., np.newaxis]).astype(np.uint8)
 
 
 def stretched(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:

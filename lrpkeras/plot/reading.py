@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lrpkeras.errors import InputError
 from lrpkeras.plot.arrays import Maps, read_channels, repeated
 from lrpkeras.plot.explained import Shown
+from lrpkeras.plot.views import is_picture
 
 
 def read_images(shown: Shown, what: str = "relevance") -> tuple[Maps, bool]:
@@ -23,17 +24,29 @@ def read_images(shown: Shown, what: str = "relevance") -> tuple[Maps, bool]:
     if shown.samples is None:
         return read_channels(shown.relevance, what)
     rank = shown.relevance.ndim
-    if rank not in (3, 4):
+    if rank not in (3, 4) or (rank == 3 and not is_picture(*shown.relevance.shape[1:])):
         others = "volume" if rank > 4 else "series or tokens"
         raise InputError(
             f"{what} is of no images: each map has shape {shown.relevance.shape[1:]}. Hand the "
             f"explanation to lrpkeras.plot.{others}."
         )
-    return read_channels(shown.relevance if rank == 4 else shown.relevance[..., np.newaxis], what)
+    if rank == 3:
+        return read_channels(shown.relevance[..., np.newaxis], what)
+    return read_channels(_channels_last(shown.relevance), what)
 
 
 def of_samples(images: ArrayLike | None, shown: Shown, times: int) -> Any:
     """Return each image of an explanation's samples repeated; for an array, what was given."""
     if shown.samples is None:
         return images
-    return repeated(images, shown.samples, times, shown.relevance.shape[1:3])
+    if images is None:
+        return None
+    sizes = _channels_last(shown.relevance).shape[1:3]
+    return repeated(_channels_last(np.asarray(images)), shown.samples, times, sizes)
+
+
+def _channels_last(images: NDArray[Any]) -> NDArray[Any]:
+    """Return images with their channels last, where these stand first, as `views.view` tells."""
+    if images.ndim == 4 and images.shape[1] in (1, 3) and is_picture(*images.shape[2:]):
+        return np.moveaxis(images, 1, -1)
+    return images

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from lrpkeras.errors import InputError
 from lrpkeras.plot.arrays import Maps, finite
 from lrpkeras.plot.colours import is_dark
-from lrpkeras.plot.explained import Explained, Labels, read_relevance
+from lrpkeras.plot.explained import Explained, Labels, Shown, read_relevance
 from lrpkeras.plot.picture import Drawn, Picture
 from lrpkeras.plot.scale import Scale, draw_colorbar, read_scale
 from lrpkeras.plot.titles import Titles, read_titles
@@ -85,7 +85,7 @@ def series(
     """
     shown = read_relevance(relevance, labels)
     values, is_batch = _read(shown.relevance, "relevance", shown.samples is not None)
-    signals = values if signal is None else _read_signals(signal, values, shown.times)
+    signals = values if signal is None else _read_signals(signal, values, shown)
     at = _read_times(times, values.shape[1])
     above = read_titles(shown.titles if titles is None else titles, len(values))
     beside = _read_names(names, signals.shape[-1], signal is None)
@@ -130,9 +130,14 @@ def _read(values: ArrayLike, what: str, is_batch: bool = False) -> tuple[Maps, b
     return array.reshape(1, len(array), -1), False
 
 
-def _read_signals(signal: ArrayLike, values: Maps, times: int) -> Maps:
+def _read_signals(signal: ArrayLike, values: Maps, shown: Shown) -> Maps:
     """Return a signal for each of the relevances (n, steps, channels)."""
-    array, _ = _read(signal, "signal")
+    times = shown.times
+    # Of a model whose input has no channels, a batch has two axes.
+    plain = shown.samples is not None and np.shape(signal) == (
+        shown.samples, *shown.relevance.shape[1:2],
+    ) and shown.relevance.ndim == 2  # fmt: skip
+    array, _ = _read(signal, "signal", plain)
     if len(array) * times == len(values):
         array = np.repeat(array, times, axis=0)
     elif len(array) == 1:

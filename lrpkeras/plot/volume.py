@@ -12,9 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from lrpkeras.errors import InputError
 from lrpkeras.plot.arrays import Maps, finite, unit
-from lrpkeras.plot.explained import Explained, Labels, read_relevance
-from lrpkeras.plot.heatmaps import heatmap
+from lrpkeras.plot.colours import is_dark
+from lrpkeras.plot.explained import Explained, Labels, Shown, read_relevance
+from lrpkeras.plot.heatmaps import Tiles, draw_tiles, new_tiles
+from lrpkeras.plot.panel import Manner
+from lrpkeras.plot.panels import given_panels
 from lrpkeras.plot.picture import Drawn
+from lrpkeras.plot.scale import read_scale
 from lrpkeras.plot.titles import Titles, read_titles
 
 SPREADS = ("most", "even")
@@ -88,36 +92,29 @@ def volume(
     """
     shown = read_relevance(relevance, labels)
     maps, is_batch = _read(shown.relevance, "relevance", shown.samples is not None)
-    if isinstance(axis, bool) or axis not in (0, 1, 2):
+    if isinstance(axis, bool) or not isinstance(axis, Integral) or axis not in (0, 1, 2):
         raise InputError(f"axis is 0 (depth), 1 (height) or 2 (width), not {axis!r}")
     maps = np.moveaxis(maps.sum(axis=-1), axis + 1, 1)
     sizes = np.abs(maps).sum(axis=(2, 3))
     chosen = [_chosen(size, slices, choose) for size in sizes]
-    greys = None if image is None else _read_greys(image, maps, axis, shown.times)
-    count = len(chosen[0])
-    drawn = heatmap(
+    greys = None if image is None else _read_greys(image, maps, axis, shown)
+    above = [
+        f"slice {number}: {_share(row, number)}"
+        for row, numbers in zip(sizes, chosen, strict=True)
+        for number in numbers
+    ]
+    tiles = Tiles(
         _cut(maps, chosen),
-        None if greys is None else _cut(greys, chosen),
-        titles=[
-            f"slice {number}: {_share(row, number)}"
-            for row, numbers in zip(sizes, chosen, strict=True)
-            for number in numbers
-        ],
-        clip=clip,
-        signed=signed,
-        cmap=cmap,
-        alpha=alpha,
-        colorbar=colorbar,
-        columns=count,
-        axes=axes,
+        None if greys is None else list(_cut(greys, chosen)),
+        above,
+        read_titles(shown.titles if titles is None else titles, len(maps)),
+        (len(chosen), len(chosen[0])),
     )
-    panels = drawn.axes.reshape(-1, count)
-    for row, title in zip(
-        panels, read_titles(shown.titles if titles is None else titles, len(maps)), strict=True
-    ):
-        if title:
-            row[0].set_ylabel(title, parse_math=False)
-    return Drawn(drawn.figure, panels if is_batch else panels[0])
+    panels = new_tiles(tiles) if axes is None else given_panels(axes, *tiles.rows)
+    dark = is_dark(None if axes is None else panels.all[0])
+    scale = read_scale(tiles.maps, clip=clip, signed=signed, cmap=cmap, dark=dark)
+    drawn = draw_tiles(tiles, panels, [scale], Manner(alpha), colorbar)
+    return drawn if is_batch else Drawn(drawn.figure, drawn.axes[0])
 
 
 def _read(values: ArrayLike, what: str, is_batch: bool = False) -> tuple[Maps, bool]:
@@ -135,9 +132,14 @@ def _read(values: ArrayLike, what: str, is_batch: bool = False) -> tuple[Maps, b
     return (array if array.ndim == 4 else array[..., np.newaxis])[np.newaxis], False
 
 
-def _read_greys(image: ArrayLike, maps: Maps, axis: int, times: int) -> Maps:
+def _read_greys(image: ArrayLike, maps: Maps, axis: int, shown: Shown) -> Maps:
     """Return a volume in [0, 1] for each of the maps, cut as they are."""
-    array, _ = _read(image, "image")
+    times = shown.times
+    # Of a model whose input has no channels, a batch has four axes.
+    plain = shown.samples is not None and np.shape(image) == (
+        shown.samples, *shown.relevance.shape[1:4],
+    )  # fmt: skip
+    array, _ = _read(image, "image", plain)
     if array.shape[-1] not in (1, 3):
         raise InputError(f"image has {array.shape[-1]} channels; it may have 1 or 3")
     grey = np.moveaxis(np.stack([unit(one) for one in array]).mean(axis=-1), axis + 1, 1)
@@ -173,9 +175,9 @@ def _chosen(sizes: NDArray[Any], slices: int | Sequence[int], choose: str) -> li
 
 
 def _cut(volumes: Maps, chosen: Sequence[Sequence[int]]) -> Maps:
-    """Return the chosen slices of each volume, (n * slices, height, width, 1)."""
+    """Return the chosen slices of each volume, (n * slices, height, width)."""
     parts = [one[list(numbers)] for one, numbers in zip(volumes, chosen, strict=True)]
-    return np.concatenate(parts)[..., np.newaxis]
+    return np.concatenate(parts)
 
 
 def _share(sizes: NDArray[Any], number: int) -> str:
