@@ -232,3 +232,22 @@ def test_flow_of_branches():
 @picture
 def test_flow_of_blocks():
     return plot.flow(residual(4), most=12)
+
+
+def test_streams_keep_their_room_beside_long_names(tmp_path):
+    """And nothing is cut off: names at the left, sinks at the right."""
+    inputs = x = keras.Input((4,))
+    for number in range(6):
+        name = f"a_layer_with_a_name_that_takes_half_a_page_{number}"
+        x = keras.layers.Dense(4, "relu", name=name)(x)
+    check = lrpkeras.Analyzer(keras.Model(inputs, x), "z_plus").check(np.ones((1, 4), "float32"))
+    for most in (3, 40):
+        drawn = plot.flow(check, most=most)
+        drawn.figure.savefig(tmp_path / "flow.png")
+        width = drawn.figure.get_size_inches()[0]
+        assert drawn.axes.get_position().width * width >= 3.5
+        page = drawn.figure.bbox
+        for text in drawn.axes.texts:
+            box = text.get_window_extent()
+            assert page.x0 <= box.x0
+            assert box.x1 <= page.x1

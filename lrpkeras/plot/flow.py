@@ -9,17 +9,20 @@ from typing import Any, NamedTuple
 import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
 from matplotlib.offsetbox import AnnotationBbox, DrawingArea, HPacker, OffsetBox, TextArea
 from matplotlib.patches import Patch, PathPatch, Rectangle
 from matplotlib.path import Path
+from matplotlib.textpath import TextToPath
 
 from lrpkeras.errors import InputError
 from lrpkeras.ledger import Check
 from lrpkeras.plot import colours
 from lrpkeras.plot.lanes import Row, lanes
 from lrpkeras.plot.picture import Drawn, Picture
-from lrpkeras.plot.stages import Flow, grouped, label, read
+from lrpkeras.plot.stages import Flow, Stage, grouped, label, read
 from lrpkeras.plot.streams import bar, stream, stub
+from lrpkeras.plot.titles import POINTS
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart, without those of the signs.
 SINKS = {
@@ -35,6 +38,7 @@ SINKS = {
 OTHER = "#999999"
 
 ROW = 0.27  # inches
+STREAMS = 4.6  # inches for the bars and streams, and margins
 GAVE = "////"  # the hatching of what sinks gave
 BEND = 0.02  # of the width: how far a sink's stub bends to the side
 
@@ -82,7 +86,7 @@ def flow(check: Check, *, most: int = 40, least: float = 1e-3, axes: Axes | None
     whole = _checked(check, most, least)
     drawn = grouped(whole, most) if len(whole) > most else whole
     rows = lanes(drawn)
-    panel = _panel(axes, len(rows))
+    panel = _panel(axes, len(rows), _beside(drawn, check.start, least))
     signs = _Signs(*colours.signed(colours.is_dark(panel))([0.85, 0.15]))
     _draw(panel, drawn, rows, signs)
     _write_names(panel, drawn, check.start)
@@ -119,10 +123,28 @@ def _checked(check: Any, most: int, least: float) -> Flow:
     return read(check)
 
 
-def _panel(axes: Any, rows: int) -> Axes:
-    """Return the Axes to draw into, a row high for each stage."""
+def _beside(drawn: Flow, start: float, least: float) -> float:
+    """Return how many inches the longest name and the longest row of sinks take."""
+    measure, font = TextToPath(), FontProperties(size=matplotlib.rcParams["ytick.labelsize"])
+
+    def inches(text: str) -> float:
+        return float(measure.get_text_width_height_descent(text, font, False)[0]) / POINTS
+
+    left = [f"{label(stage, drawn)} {_amount(stage.incoming, start)}" for stage in drawn.stages]
+    right = [_sinks_of(stage, start, least) for stage in drawn.stages]
+    sinks = [sum(inches(f"{name} {_amount(v, start)}") + 0.25 for name, v in row) for row in right]
+    return max(map(inches, left)) + max(sinks)
+
+
+def _sinks_of(stage: Stage, start: float, least: float) -> list[tuple[str, float]]:
+    """Return the sinks of a stage that are named beside its row."""
+    return [(name, value) for name, value in stage.sinks if abs(value) >= least * abs(start)]
+
+
+def _panel(axes: Any, rows: int, beside: float) -> Axes:
+    """Return the Axes to draw into, a row high for each stage, and as wide as texts leave room."""
     if axes is None:
-        width = max(matplotlib.rcParams["figure.figsize"][0], 8.0)
+        width = max(matplotlib.rcParams["figure.figsize"][0], 8.0, STREAMS + beside)
         axes = Picture(figsize=(width, ROW * rows + 1.4), layout="constrained").add_subplot()
     if not isinstance(axes, Axes):
         raise InputError(f"axes is one matplotlib Axes, not {axes!r}")
@@ -193,7 +215,7 @@ def _write_names(panel: Axes, drawn: Flow, start: float) -> None:
 def _write_sinks(panel: Axes, drawn: Flow, start: float, least: float) -> None:
     """Write at the right of each row what its sinks took, with their colours."""
     for number, stage in enumerate(drawn.stages):
-        shown = [sink for sink in stage.sinks if abs(sink[1]) >= least * abs(start)]
+        shown = _sinks_of(stage, start, least)
         if shown:
             words: list[Artist] = [
                 part for name, value in shown for part in _named(name, value, start)
