@@ -108,6 +108,7 @@ def test_the_results_page_names_the_machine_what_is_absent_and_what_is_not_measu
     assert (quick / "results.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_measuring_a_part_again_keeps_the_others(quick, tmp_path, capsys):
     path = tmp_path / "results.json"
     path.write_text((quick / "results.json").read_text())
