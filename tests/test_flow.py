@@ -193,7 +193,7 @@ def test_given_axes_are_drawn_into():
         ({"check": BRANCHED, "most": 1}, "at least 2"),
         ({"check": BRANCHED, "most": 2.5}, "whole number"),
         ({"check": BRANCHED, "least": 2}, "between 0 and 1"),
-        ({"check": BRANCHED, "axes": "here"}, "one matplotlib Axes"),
+        ({"check": BRANCHED, "axes": "here"}, "1 matplotlib Axes"),
         ({"check": check_of(account("a", "Linear", {"x": np.nan}))}, "'a' is not finite"),
     ],
 )

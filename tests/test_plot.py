@@ -191,6 +191,19 @@ def test_preprocessed_images_are_brought_to_their_own_range():
     np.testing.assert_array_equal(grey, [[0.0, 0.5], [1.0, 1.0]])
 
 
+def test_preprocessed_images_of_a_batch_share_their_range():
+    images = np.array([-1.0, 0.0, 3.0])[:, None, None, None] * np.ones((3, 2, 3, 1))
+    panels = plot.heatmap(BATCH, images).axes
+    assert [panel.images[0].get_array()[0, 0] for panel in panels] == [0, 0.25, 1]
+
+
+@pytest.mark.parametrize("given", [lambda image: image, lambda image: [image] * 3])
+def test_images_of_bytes_are_as_dark_as_they_are(given):
+    image = np.full((2, 3, 1), 1, "uint8")
+    for panel in plot.heatmap(BATCH, given(image)).axes:
+        np.testing.assert_allclose(panel.images[0].get_array(), 1 / 255)
+
+
 def test_a_constant_image_outside_the_unit_range_is_drawn_in_middle_grey():
     axes = plot.heatmap(np.zeros((2, 2)), np.full((2, 2, 1), -3.0))[1]
     np.testing.assert_array_equal(np.asarray(axes.images[0].get_array()), np.full((2, 2), 0.5))
@@ -267,6 +280,33 @@ NAN, INF = np.full((2, 2), np.nan), np.array([[0, np.inf]])
 
 
 @pytest.mark.parametrize(
+    "draw",
+    [
+        lambda axes: plot.heatmap(BATCH[:2], axes=axes),
+        lambda axes: plot.grid({"a": BATCH[:2]}, axes=axes),
+        lambda axes: plot.series(np.ones((2, 5, 1)), axes=axes),
+        lambda axes: plot.tokens(np.ones((2, 1, 3)), [["a"], ["b"]], axes=axes),
+        lambda axes: plot.layers({"a": MAP, "b": MAP}, axes=axes),
+        lambda axes: plot.volume(np.ones((4, 8, 8)), slices=2, axes=axes),
+    ],
+)
+def test_axes_are_different_ones_of_one_figure(draw):
+    one, other = Figure().subplots(1, 2)
+    with pytest.raises(InputError, match="one Axes twice: give 2 different ones"):
+        draw([one, one])
+    with pytest.raises(InputError, match="of one figure"):
+        draw([one, Figure().subplots()])
+    other.remove()
+    with pytest.raises(InputError, match="was removed"):
+        draw([one, other])
+
+
+def test_axes_in_axes_are_drawn_into():
+    inset = Figure().subplots().inset_axes((0.5, 0.5, 0.4, 0.4))
+    assert plot.heatmap(MAP, axes=inset).axes is inset
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: plot.heatmap(NAN), "NaN"),
@@ -282,6 +322,8 @@ NAN, INF = np.full((2, 2), np.nan), np.array([[0, np.inf]])
         (lambda: plot.heatmap(1j * MAP), "real numbers"),
         (lambda: plot.heatmap(MAP, clip=0), "percentile"),
         (lambda: plot.heatmap(MAP, clip=100.5), "percentile"),
+        (lambda: plot.heatmap(MAP, clip=True), "percentile"),
+        (lambda: plot.heatmap(MAP, smooth=True), "standard deviation"),
         (lambda: plot.heatmap(MAP, clip=float("nan")), "percentile"),
         (lambda: plot.heatmap(MAP, cmap="seismik"), "seismic"),
         (lambda: plot.heatmap(MAP, clip="a"), "percentile.*'a'"),

@@ -85,6 +85,20 @@ def test_scans_of_models_that_take_no_channels(shape):
         np.testing.assert_allclose(panel.images[0].get_array(), scan[1])
 
 
+def test_maps_too_small_to_be_told_from_series_are_images_where_a_photo_comes_with_them():
+    explanation, photos = explained(3, 4), np.arange(2.0)[:, None, None] * np.ones((2, 3, 4))
+    with pytest.raises(InputError, match="of no images"):
+        plot.heatmap(explanation)
+    for drawn in (
+        plot.grid(explanation, photos),
+        plot.grid({"a": explanation}, photos),
+        plot.compare(explanation, explanation, photos),
+    ):
+        shown = [panel.images[0].get_array() for panel in drawn.axes.flat]
+        maps = {float(array[0, 0]) for array in shown if array.shape == (3, 4)}
+        assert maps >= {0, 1, 2, 3, 4}
+
+
 def test_channels_that_stand_first_are_summed():
     keras.utils.set_random_seed(0)
     inputs = keras.Input((3, 16, 12))
@@ -161,3 +175,33 @@ def test_a_map_over_a_smaller_photo_loses_nothing():
     bare, over = painted(values, scale), painted(values, scale, np.full((40, 40), 0.5))
     zero = bare[1, 0]
     assert ((bare != zero).any(axis=-1) == (over != over[1, 0]).any(axis=-1)).all()
+
+
+LONG = (
+    "a photo with a name_that_nobody_has_ever_shortened_because_of_its_camera.jpg, class 281, " * 2
+)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plot.series(np.ones((2, 60, 2)), titles=[LONG, "b"]),
+        lambda: plot.series(np.ones((1, 60, 2)), titles=[LONG], colorbar=False),
+        lambda: plot.tokens([1.0, 2.0], ["a", "b"], titles=LONG, width=3),
+        lambda: plot.layers(explained(8, 9, 1, layers=[("conv", (4, 4, 2))]), labels=[LONG] * 5),
+    ],
+)
+def test_long_titles_are_within_the_figure_and_beside_nothing_else(draw):
+    figure = draw().figure
+    FigureCanvasAgg(figure).draw()
+    texts = [*figure.texts, *(axes.title for axes in figure.axes)]
+    texts += [axes._left_title for axes in figure.axes]
+    boxes = [text.get_window_extent() for text in texts if text.get_text()]
+    page = figure.bbox
+    for box in boxes:
+        assert page.x0 <= box.x0 < box.x1 <= page.x1
+        assert page.y0 <= box.y0 < box.y1 <= page.y1
+    for number, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:number])
+    for axes in figure.axes:
+        assert not any(box.overlaps(axes.bbox) for box in boxes)

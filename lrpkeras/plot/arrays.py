@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,7 +48,7 @@ def symmetric_limits(relevance: ArrayLike, clip: float | None = None) -> Range:
     >>> symmetric_limits([-3.0, 0.0, 1.0])
     (-3.0, 3.0)
     """
-    if clip is not None and (not isinstance(clip, Real) or not 0 < clip <= 100):
+    if clip is not None and (not _is_number(clip) or not 0 < clip <= 100):
         raise InputError(f"clip is a percentile above 0 and at most 100, not {clip!r}")
     size = np.abs(finite(relevance, "relevance"))
     size = size[size > SMALLEST]
@@ -55,6 +56,10 @@ def symmetric_limits(relevance: ArrayLike, clip: float | None = None) -> Range:
         return -1.0, 1.0
     limit = float(size.max() if clip is None else np.percentile(size, clip))
     return -limit, limit
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def read_maps(relevance: ArrayLike, what: str = "relevance") -> tuple[Maps, bool]:
@@ -89,7 +94,7 @@ def smoothed(maps: Maps, sigma: float | None) -> Maps:
     """
     if sigma is None:
         return maps
-    if not isinstance(sigma, Real) or not 0 < sigma < math.inf:
+    if not _is_number(sigma) or not 0 < sigma < math.inf:
         raise InputError(f"smooth is a standard deviation in pixels above 0, not {sigma!r}")
     down, across = (_spread(size, float(sigma)) for size in maps.shape[1:])
     return down @ maps @ across.T
@@ -115,7 +120,8 @@ def read_pictures(images: ArrayLike) -> list[Maps]:
             f"image has shape {array.shape}; a picture is (height, width) or "
             "(height, width, 1 or 3), alone or in a batch"
         )
-    batch = unit(array if array.ndim == 4 else array[np.newaxis])
+    ends = (0.0, 255.0) if is_bytes(images) else None
+    batch = unit(array if array.ndim == 4 else array[np.newaxis], ends)
     return list(batch[..., 0] if batch.ndim == 4 and batch.shape[-1] == 1 else batch)
 
 
@@ -130,17 +136,13 @@ def read_greys(image: ArrayLike | None, count: int) -> list[Maps] | None:
 
 
 def repeated(
-    images: ArrayLike | None, samples: int, times: int, sizes: tuple[int, ...]
-) -> ArrayLike | None:
+    images: NDArray[Any], samples: int, times: int, sizes: tuple[int, ...]
+) -> NDArray[Any]:
     """Return a batch with each image of `samples` repeated; a single image stays as it is.
 
     A batch without channels is one whose images have the height and width `sizes`.
     """
-    if images is None:
-        return None
-    array = finite(images, "image")
-    if array.shape == (samples, *sizes):
-        array = array[..., np.newaxis]
+    array = images[..., np.newaxis] if images.shape == (samples, *sizes) else images
     if array.ndim != 4 or len(array) == 1:
         return array
     if len(array) != samples:
@@ -148,9 +150,14 @@ def repeated(
     return np.repeat(array, times, axis=0)
 
 
-def unit(images: Maps) -> Maps:
-    """Bring images to [0, 1]: as they are, from [0, 255], or from their own range."""
-    black, white = black_and_white(images.min(), images.max())
+def is_bytes(images: ArrayLike) -> bool:
+    """Return whether images are of bytes, whose white is 255 however dark they are."""
+    return bool(np.asarray(images).dtype == np.uint8)
+
+
+def unit(images: Maps, ends: Range | None = None) -> Maps:
+    """Bring images to [0, 1]: from black and white if known, else as `black_and_white` finds."""
+    black, white = ends or black_and_white(images.min(), images.max())
     return ((images - black) / (white - black)).clip(0, 1)
 
 

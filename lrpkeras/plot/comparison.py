@@ -81,8 +81,8 @@ def compare(
     if isinstance(names, str) or len(names) != 2:
         raise InputError(f"names are two texts, not {names!r}")
     (first_shown, first), (second_shown, second) = (
-        _read(one, "one", labels),
-        _read(other, "other", labels),
+        _read(one, "one", labels, image is not None),
+        _read(other, "other", labels, image is not None),
     )
     if first.shape != second.shape:
         raise InputError(f"one has maps {first.shape}, other {second.shape}: give them one size")
@@ -139,10 +139,12 @@ class Alike:
         return f"{cosine}, {self.moved:.0%} moved"
 
 
-def _read(part: ArrayLike | Explained, name: str, labels: Labels | None) -> tuple[Shown, Maps]:
+def _read(
+    part: ArrayLike | Explained, name: str, labels: Labels | None, has_photo: bool
+) -> tuple[Shown, Maps]:
     """Read one of the two; class names are for explanations alone."""
     shown = read_relevance(part, labels if isinstance(part, Explained) else None)
-    return shown, read_images(shown, name)[0].sum(axis=-1)
+    return shown, read_images(shown, name, has_photo=has_photo)[0].sum(axis=-1)
 
 
 def _normalized(maps: Maps) -> Maps:

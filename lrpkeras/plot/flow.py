@@ -19,6 +19,7 @@ from lrpkeras.errors import InputError
 from lrpkeras.ledger import Check
 from lrpkeras.plot import colours
 from lrpkeras.plot.lanes import Row, lanes
+from lrpkeras.plot.panels import given_axes
 from lrpkeras.plot.picture import Drawn, Picture
 from lrpkeras.plot.stages import Flow, Stage, grouped, label, read
 from lrpkeras.plot.streams import bar, stream, stub
@@ -145,13 +146,13 @@ def _panel(axes: Any, rows: int, beside: float) -> Axes:
     """Return the Axes to draw into, a row high for each stage, and as wide as texts leave room."""
     if axes is None:
         width = max(matplotlib.rcParams["figure.figsize"][0], 8.0, STREAMS + beside)
-        axes = Picture(figsize=(width, ROW * rows + 1.4), layout="constrained").add_subplot()
-    if not isinstance(axes, Axes):
-        raise InputError(f"axes is one matplotlib Axes, not {axes!r}")
-    axes.spines[:].set_visible(False)
-    axes.set(xticks=[], ylim=(rows - 0.4, -0.6))
-    axes.tick_params(left=False)
-    return axes
+        panel = Picture(figsize=(width, ROW * rows + 1.4), layout="constrained").add_subplot()
+    else:
+        [panel] = given_axes(axes, 1, "for the whole flow")
+    panel.spines[:].set_visible(False)
+    panel.set(xticks=[], ylim=(rows - 0.4, -0.6))
+    panel.tick_params(left=False)
+    return panel
 
 
 def _draw(panel: Axes, drawn: Flow, rows: list[Row], signs: _Signs) -> None:

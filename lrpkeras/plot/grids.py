@@ -100,7 +100,10 @@ def _by_row(
     if not rows:
         raise InputError("rows is empty: give the grid at least one {label: relevance}")
     every = {label: _read_row(label, row, labels) for label, row in rows.items()}
-    maps = [read_images(row, f"rows[{label!r}]")[0].sum(axis=-1) for label, row in every.items()]
+    maps = [
+        read_images(row, f"rows[{label!r}]", has_photo=images is not None)[0].sum(axis=-1)
+        for label, row in every.items()
+    ]
     pictures = [] if images is None else _columns_of(images, list(every.values()), maps[0])
     count = len(pictures) or len(maps[0])
     for label, one in zip(every, maps, strict=True):
@@ -143,7 +146,7 @@ def _by_class(
 ) -> Cells:
     """Return a row for each sample, its image first."""
     shown = read_relevance(explained, labels)
-    every = read_images(shown)[0].sum(axis=-1)
+    every = read_images(shown, has_photo=images is not None)[0].sum(axis=-1)
     samples, times = len(explained.target), shown.times
     maps = list(every.reshape(samples, times, *every.shape[1:]))
     pictures = [] if images is None else read_pictures(of_samples(images, shown, 1))

@@ -58,9 +58,9 @@ def heatmap(
     image
         What was explained: (height, width) or (height, width, 1 or 3), one for all maps or
         (n, ...) one for each (of an explanation, one for each sample). Drawn in grey below the
-        maps, which are stretched over it if their sizes differ. Values in [0, 1] or [0, 255] are
-        taken as they are, all others (images after preprocessing) are scaled from their own
-        minimum to their maximum.
+        maps, which are stretched over it if their sizes differ. Values in [0, 1] or [0, 255], and
+        all of type uint8, are taken as they are; all others (images after preprocessing) are scaled
+        from the least to the largest value of the whole batch.
     titles
         What to write above each map, long ones in several lines; "" for nothing. Those of an
         explanation are class and logit, and the condition if there is one.
@@ -204,7 +204,7 @@ def _read_tiles(
     per_channel: bool | Sequence[str],
 ) -> Tiles:
     """Read what is drawn, channels summed or apart."""
-    arrays, is_batch = read_images(shown)
+    arrays, is_batch = read_images(shown, has_photo=image is not None)
     count, height, width, channels = arrays.shape
     greys = read_greys(of_samples(image, shown, shown.times), count)
     names = read_titles(shown.titles if titles is None else titles, count)

@@ -9,9 +9,13 @@ from numbers import Integral
 from typing import Any
 
 import keras
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import ArrayLike, NDArray
 
 from lrpkeras.errors import InputError
@@ -23,6 +27,8 @@ from lrpkeras.plot.panel import Manner, bare, draw_map
 from lrpkeras.plot.panels import Panels, given_panels, new_panels
 from lrpkeras.plot.picture import Drawn
 from lrpkeras.plot.scale import Scale, read_scale
+from lrpkeras.plot.sheet import EDGE, FILLED
+from lrpkeras.plot.titles import wrapped
 from lrpkeras.plot.views import View, view
 
 
@@ -99,9 +105,10 @@ def layers(
         _draw(panel, stage, scale, grey)
     titles = [stage.title(scale) for stage, scale in zip(stages, scales, strict=True)]
     panels.write_titles(titles)
+    panels.finish()
     if heading:
         _write_heading(panels, heading)
-    panels.finish()
+        panels.finish()
     every = np.empty(len(stages), dtype=object)
     every[:] = panels.all
     return Drawn(panels.figure, every)
@@ -203,7 +210,8 @@ def _checked(number: int, count: int, what: str) -> int:
 
 
 def _read_grey(image: ArrayLike, sample: int) -> Maps:
-    array = finite(image, "image")
+    finite(image, "image")
+    array = np.asarray(image)
     one = array[sample] if array.ndim == 4 and len(array) > sample else array
     greys = read_greys(one, 1)
     assert greys is not None  # there is an image
@@ -223,6 +231,10 @@ def _draw(panel: Axes, stage: Stage, scale: Scale, grey: Maps | None) -> None:
 
 def _write_heading(panels: Panels, heading: str) -> None:
     """Write above a new figure; the caller's figure has its own."""
-    if panels.sheet is not None:
-        figure: Any = panels.figure
-        figure.suptitle(heading.replace("\n", ", "), y=1.0, va="top", parse_math=False)
+    figure = panels.figure
+    if panels.sheet is None or not isinstance(figure, Figure):
+        return
+    font = FontProperties(size=matplotlib.rcParams["figure.titlesize"])
+    lines = wrapped(heading.replace("\n", ", "), FILLED * figure.get_size_inches()[0], font)
+    text = figure.suptitle("\n".join(lines), y=1.0, va="top", parse_math=False)
+    text.set_transform(figure.transFigure + ScaledTranslation(0, -EDGE, figure.dpi_scale_trans))

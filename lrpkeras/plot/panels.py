@@ -135,7 +135,25 @@ def new_panels(
 
 def given_panels(axes: Any, rows: int, columns: int) -> Panels:
     """Return the caller's Axes, in any shape, or refuse another number of them."""
-    panels = np.asarray(axes, dtype=object).reshape(-1)
-    if len(panels) != rows * columns or not all(isinstance(panel, Axes) for panel in panels):
-        raise InputError(f"axes must be {rows * columns} matplotlib Axes, one for each map")
+    panels = given_axes(axes, rows * columns, "one for each map")
     return Panels(panels[0].figure, panels.reshape(rows, columns))
+
+
+def given_axes(axes: Any, count: int, each: str) -> NDArray[Any]:
+    """Return the caller's Axes, (count,): different ones, of one figure.
+
+    Raises
+    ------
+    lrpkeras.errors.InputError
+        Where they are not, saying what `each` of them is for.
+    """
+    panels = np.asarray(axes, dtype=object).reshape(-1)
+    if len(panels) != count or not all(isinstance(panel, Axes) for panel in panels):
+        raise InputError(f"axes must be {count} matplotlib Axes, {each}")
+    if len({*map(id, panels)}) < count:
+        raise InputError(f"axes holds one Axes twice: give {count} different ones, {each}")
+    if any(panel.figure is None for panel in panels):
+        raise InputError("axes holds one that was removed from its figure: give another")
+    if len({id(panel.figure) for panel in panels}) > 1:
+        raise InputError("axes must be of one figure, that of the picture")
+    return panels

@@ -8,13 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrpkeras.errors import InputError
-from lrpkeras.plot.arrays import Maps, read_channels, repeated
+from lrpkeras.plot.arrays import Maps, finite, read_channels, repeated
 from lrpkeras.plot.explained import Shown
 from lrpkeras.plot.views import is_picture
 
 
-def read_images(shown: Shown, what: str = "relevance") -> tuple[Maps, bool]:
+def read_images(
+    shown: Shown, what: str = "relevance", *, has_photo: bool = False
+) -> tuple[Maps, bool]:
     """Return relevance (n, height, width, channels), and whether it is a batch.
+
+    Maps of two axes may be of series. A photo that comes with them tells that they are not.
 
     Raises
     ------
@@ -24,13 +28,14 @@ def read_images(shown: Shown, what: str = "relevance") -> tuple[Maps, bool]:
     if shown.samples is None:
         return read_channels(shown.relevance, what)
     rank = shown.relevance.ndim
-    if rank not in (3, 4) or (rank == 3 and not is_picture(*shown.relevance.shape[1:])):
+    is_plane = rank == 3 and (has_photo or is_picture(*shown.relevance.shape[1:]))
+    if rank != 4 and not is_plane:
         others = "volume" if rank > 4 else "series or tokens"
         raise InputError(
             f"{what} is of no images: each map has shape {shown.relevance.shape[1:]}. Hand the "
             f"explanation to lrpkeras.plot.{others}."
         )
-    if rank == 3:
+    if is_plane:
         return read_channels(shown.relevance[..., np.newaxis], what)
     return read_channels(_channels_last(shown.relevance), what)
 
@@ -41,6 +46,7 @@ def of_samples(images: ArrayLike | None, shown: Shown, times: int) -> Any:
         return images
     if images is None:
         return None
+    finite(images, "image")
     sizes = _channels_last(shown.relevance).shape[1:3]
     return repeated(_channels_last(np.asarray(images)), shown.samples, times, sizes)
 

@@ -16,9 +16,10 @@ from lrpkeras.errors import InputError
 from lrpkeras.plot.arrays import Maps, finite
 from lrpkeras.plot.colours import is_dark
 from lrpkeras.plot.explained import Explained, Labels, Shown, read_relevance
+from lrpkeras.plot.panels import given_axes
 from lrpkeras.plot.picture import Drawn, Picture
 from lrpkeras.plot.scale import Scale, draw_colorbar, read_scale
-from lrpkeras.plot.titles import Titles, read_titles
+from lrpkeras.plot.titles import POINTS, Titles, read_titles, wrapped
 
 WIDTH, WIDEST = 6.4, 16.0  # inches of one signal, and of many beside each other
 HEIGHT = 1.1  # inches of a channel
@@ -96,8 +97,7 @@ def series(
     for (channel, number), panel in np.ndenumerate(panels):
         ground = values[number, :, min(channel, values.shape[-1] - 1)]
         _draw(panel, Track(at, signals[number, :, channel], ground), limits[channel], scale)
-    for panel, title in zip(panels[0], above, strict=True):
-        panel.set_title(title, parse_math=False)
+    _write_titles(panels[0], above, figure if axes is None else None)
     for panel, name in zip(panels[:, 0], beside, strict=True):
         panel.set_ylabel(name, parse_math=False)
     if colorbar:
@@ -173,11 +173,7 @@ def _read_names(names: Sequence[str] | None, channels: int, is_relevance: bool) 
 def _panels(axes: Any, channels: int, count: int) -> tuple[FigureBase, NDArray[Any]]:
     """Return Axes, a row for each channel and a column for each signal."""
     if axes is not None:
-        given = np.asarray(axes, dtype=object).reshape(-1)
-        if len(given) != channels * count or not all(isinstance(one, Axes) for one in given):
-            raise InputError(
-                f"axes must be {channels * count} matplotlib Axes: {channels} for each signal"
-            )
+        given = given_axes(axes, channels * count, f"{channels} for each signal")
         return given[0].figure, given.reshape(count, channels).T
     size = (min(WIDEST, WIDTH * count), 0.8 + HEIGHT * channels)
     figure = Picture(figsize=size, layout="constrained")
@@ -211,6 +207,19 @@ def _edges(times: Maps) -> Maps:
     middles = (times[1:] + times[:-1]) / 2
     first, last = times[0] - (middles[0] - times[0]), times[-1] + (times[-1] - middles[-1])
     return np.concatenate([[first], middles, [last]])
+
+
+def _write_titles(panels: NDArray[Any], titles: Sequence[str], figure: Any) -> None:
+    """Write a title above each panel, in lines no wider than it; a new figure grows by them."""
+    most = 1
+    for panel, title in zip(panels, titles, strict=True):
+        font = panel.title.get_fontproperties()
+        lines = wrapped(title, panel.get_window_extent().width / panel.figure.dpi, font)
+        panel.set_title("\n".join(lines), parse_math=False)
+        most = max(most, len(lines))
+    if figure is not None:
+        line = 1.2 * panels[0].title.get_fontsize() / POINTS
+        figure.set_figheight(figure.get_figheight() + (most - 1) * line)
 
 
 def _height(panels: NDArray[Any]) -> float:

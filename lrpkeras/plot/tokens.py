@@ -19,10 +19,11 @@ from lrpkeras.errors import InputError
 from lrpkeras.plot.arrays import Maps, finite
 from lrpkeras.plot.colours import is_dark, luminance
 from lrpkeras.plot.explained import Explained, Labels, read_relevance
+from lrpkeras.plot.panels import given_axes
 from lrpkeras.plot.passages import PAD, Passage
 from lrpkeras.plot.picture import Drawn, Picture
 from lrpkeras.plot.scale import Scale, draw_colorbar, read_scale
-from lrpkeras.plot.titles import POINTS, Titles, read_titles
+from lrpkeras.plot.titles import POINTS, Titles, read_titles, wrapped
 
 WIDTH = 7.0  # inches of text
 LEAST_HEIGHT, BESIDE = 1.3, 1.1  # inches: a colour bar stands beside the text
@@ -108,12 +109,12 @@ def tokens(
     above = read_titles(shown.titles if titles is None else titles, len(values))
     if isinstance(width, bool) or not isinstance(width, Real) or not 1 <= width <= 100:
         raise InputError(f"width is a number of inches between 1 and 100, not {width!r}")
-    above = [
-        "\n".join(filter(None, pair))
-        for pair in zip(above, (p.note for p in passages), strict=True)
-    ]
-    given = None if axes is None else _given(axes, len(passages))
+    given = None if axes is None else [*given_axes(axes, len(passages), "one for each text")]
     dark = is_dark(None if given is None else given[0])
+    above = [
+        _above(title, passage.note, width if given is None else _width(given[number]))
+        for number, (title, passage) in enumerate(zip(above, passages, strict=True))
+    ]
     drawn = np.concatenate([passage.relevance for passage in passages])
     scale = read_scale(drawn, clip=clip, signed=signed, cmap=cmap, dark=dark)
     panels = given or _new_panels(passages, above, float(width), scale)
@@ -157,11 +158,14 @@ def _read_texts(texts: Any, values: Maps, is_batch: bool, times: int) -> list[li
     return [[*one] for one in several]
 
 
-def _given(axes: Any, count: int) -> list[Axes]:
-    given = [*np.asarray(axes, dtype=object).reshape(-1)]
-    if len(given) != count or not all(isinstance(one, Axes) for one in given):
-        raise InputError(f"axes must be {count} matplotlib Axes, one for each text")
-    return given
+def _above(title: str, note: str, inches: float) -> str:
+    """Return a title in lines as long as those of the text below, and what was left out of it."""
+    font = FontProperties(size=matplotlib.rcParams["axes.titlesize"])
+    return "\n".join(line for text in (title, note) if text for line in wrapped(text, inches, font))
+
+
+def _width(panel: Axes) -> float:
+    return float(panel.get_window_extent().width) / _dpi(panel)
 
 
 def _new_panels(

@@ -11,7 +11,7 @@ from matplotlib.colors import Colormap
 from numpy.typing import ArrayLike, NDArray
 
 from lrpkeras.errors import InputError
-from lrpkeras.plot.arrays import Maps, finite, unit
+from lrpkeras.plot.arrays import Maps, finite, is_bytes, unit
 from lrpkeras.plot.colours import is_dark
 from lrpkeras.plot.explained import Explained, Labels, Shown, read_relevance
 from lrpkeras.plot.heatmaps import Tiles, draw_tiles, new_tiles
@@ -142,7 +142,8 @@ def _read_greys(image: ArrayLike, maps: Maps, axis: int, shown: Shown) -> Maps:
     array, _ = _read(image, "image", plain)
     if array.shape[-1] not in (1, 3):
         raise InputError(f"image has {array.shape[-1]} channels; it may have 1 or 3")
-    grey = np.moveaxis(np.stack([unit(one) for one in array]).mean(axis=-1), axis + 1, 1)
+    ends = (0.0, 255.0) if is_bytes(image) else None
+    grey = np.moveaxis(np.stack([unit(one, ends) for one in array]).mean(axis=-1), axis + 1, 1)
     if len(grey) * times == len(maps):
         grey = np.repeat(grey, times, axis=0)
     elif len(grey) == 1:

@@ -115,7 +115,8 @@ def _shown(images: Any, place: Place) -> Shown:
         low, high = min(map(np.min, pictures)), max(map(np.max, pictures))
         if not np.isfinite((low, high)).all():
             raise InputError(f"images of {place.name!r} hold NaN or infinite values.")
-        return Shown(pictures, black_and_white(low, high))
+        of_bytes = all(one.dtype == np.uint8 for one in pictures)
+        return Shown(pictures, (0.0, 255.0) if of_bytes else black_and_white(low, high))
     values = finite(images, "images")
     steps = place.full[1]
     if values.shape[:2] != (samples, steps) or values.ndim > 3:

@@ -416,6 +416,7 @@ def test_photos_are_on_the_page_as_they_are(tmp_path):
         (PHOTOS[..., 0] * 0 + np.array([0, 0.5, 1])[:, None, None], [0, 128, 255]),
         (np.array([-3.0, 1, 5])[:, None, None, None] * np.ones((3, 8, 8, 1)), [0, 128, 255]),
         (np.full((12, 10, 3), 51, "uint8"), [51, 51, 51]),
+        (np.full((12, 10, 3), 1, "uint8"), [1, 1, 1]),
         (np.full((1, 12, 10, 3), 51.0), [51, 51, 51]),
         (np.full((3, 12, 10), -7.0), [128, 128, 128]),
     ],
