@@ -176,6 +176,7 @@ def test_pages_are_dark_where_the_eye_says_so(axes, figure, expected):
     with mpl.rc_context({"axes.facecolor": axes, "figure.facecolor": figure}):
         assert colours.is_dark() is expected
         assert colours.is_dark(Figure().subplots()) is expected
+        assert colours.is_dark(Figure().subfigures().subplots()) is expected
 
 
 def test_no_colour_is_used_twice_in_a_map():

@@ -100,6 +100,7 @@ def test_comparisons_are_drawn_on_given_axes_too():
     [
         ({"other": RELEVANCE[:1, 0]}, r"one has maps \(3, 4, 5\)"),
         ({"image": PHOTOS}, "2 images for 3 maps"),
+        ({"labels": ["cat", "dog"]}, "labels names the classes of an explanation"),
         ({"names": "ab"}, "names are two texts"),
         ({"names": ["a"]}, "names are two texts"),
         ({"titles": ["a"]}, "1 titles for 3"),

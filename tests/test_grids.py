@@ -139,6 +139,7 @@ def test_grids_are_drawn_on_given_axes_too():
         (lambda: plot.grid(explained(), np.ones((3, 2, 2, 1))), "3 images for 2 samples"),
         (lambda: plot.grid(explained(), titles=["a"]), "1 titles for 3"),
         (lambda: plot.grid({"a": explained()}, labels=["cat"]), "1 names"),
+        (lambda: plot.grid({"a": RELEVANCE[:, 0]}, labels=["cat", "dog"]), "of an explanation"),
         (lambda: plot.grid(explained(), axes=Figure().subplots(2, 2)), "6 matplotlib Axes"),
         (lambda: plot.grid({"a": explained(RELEVANCE[..., 0, 0])}), r"rows\['a'\] is of no images"),
     ],

@@ -113,7 +113,8 @@ def is_dark(axes: Axes | None = None) -> bool:
     if axes is None:
         faces = [matplotlib.rcParams["axes.facecolor"], matplotlib.rcParams["figure.facecolor"]]
     else:
-        faces = [axes.get_facecolor(), axes.figure.get_facecolor()]
+        figure: Any = axes.figure  # or a part of one
+        faces = [below.get_facecolor() for below in (axes, figure, figure.figure)]
     opaque = [to_rgb(face) for face in faces if to_rgba(face)[3] > 0.5]
     return luminance((opaque or [(1.0, 1.0, 1.0)])[0]) < MIDDLE
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from lrpkeras.errors import InputError
 from lrpkeras.plot.arrays import Maps, blurred, read_pictures, smoothed
 from lrpkeras.plot.cells import Cells, draw_cells
-from lrpkeras.plot.explained import Explained, Labels, Shown, read_relevance
+from lrpkeras.plot.explained import Explained, Labels, Shown, read_several
 from lrpkeras.plot.picture import Drawn
 from lrpkeras.plot.reading import of_samples, read_images
 from lrpkeras.plot.titles import Titles, read_titles
@@ -80,21 +80,22 @@ def compare(
     """
     if isinstance(names, str) or len(names) != 2:
         raise InputError(f"names are two texts, not {names!r}")
-    (first_shown, first), (second_shown, second) = (
-        _read(one, "one", labels, image is not None),
-        _read(other, "other", labels, image is not None),
+    pair = read_several([one, other], labels)
+    first, second = (
+        read_images(shown, name, has_photo=image is not None)[0].sum(axis=-1)
+        for shown, name in zip(pair, ("one", "other"), strict=True)
     )
     if first.shape != second.shape:
         raise InputError(f"one has maps {first.shape}, other {second.shape}: give them one size")
     drawn = [smoothed(maps, smooth) for maps in (first, second)]
     if normalize:
         drawn = [_normalized(maps) for maps in drawn]
-    pictures = _pictures(image, first_shown, len(first))
-    above = _above(names, (first_shown, second_shown), titles, len(first), bool(pictures))
-    pairs = list(zip(*drawn, strict=True))
-    for texts, pair in zip(above, pairs, strict=True):
-        texts[-1] = _lines(texts[-1], str(Alike.of(*pair)))
-    rows = [np.stack([a, b, a - b]) for a, b in pairs]
+    pictures = _pictures(image, pair[0], len(first))
+    above = _above(names, pair, titles, len(first), bool(pictures))
+    both = list(zip(*drawn, strict=True))
+    for texts, (a, b) in zip(above, both, strict=True):
+        texts[-1] = _lines(texts[-1], str(Alike.of(a, b)))
+    rows = [np.stack([a, b, a - b]) for a, b in both]
     what = blurred("share of Σ|R|" if normalize else "relevance", smooth)
     options = {"clip": clip, "cmap": cmap, "signed": True, "what": what}
     cells = Cells(rows, pictures, False, above, [])
@@ -137,14 +138,6 @@ class Alike:
     def __str__(self) -> str:
         cosine = "no cosine" if math.isnan(self.cosine) else f"cosine {self.cosine:.2f}"
         return f"{cosine}, {self.moved:.0%} moved"
-
-
-def _read(
-    part: ArrayLike | Explained, name: str, labels: Labels | None, has_photo: bool
-) -> tuple[Shown, Maps]:
-    """Read one of the two; class names are for explanations alone."""
-    shown = read_relevance(part, labels if isinstance(part, Explained) else None)
-    return shown, read_images(shown, name, has_photo=has_photo)[0].sum(axis=-1)
 
 
 def _normalized(maps: Maps) -> Maps:

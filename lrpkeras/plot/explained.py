@@ -92,6 +92,15 @@ def read_relevance(relevance: ArrayLike | Explained, labels: Labels | None = Non
     return Shown(relevance)  # type: ignore[arg-type]  # read, and refused, by who draws it
 
 
+def read_several(several: Sequence[ArrayLike | Explained], labels: Labels | None) -> list[Shown]:
+    """Read arrays and explanations; labels are for the explanations, one of which there must be."""
+    has_explained = any(isinstance(one, Explained) for one in several)
+    return [
+        read_relevance(one, labels if isinstance(one, Explained) or not has_explained else None)
+        for one in several
+    ]
+
+
 def flat(explained: Explained) -> NDArray[Any]:
     """Return an explanation's relevance `(samples * targets * conditions, ...)`."""
     relevance = explained.relevance

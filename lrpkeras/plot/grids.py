@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from lrpkeras.errors import InputError
 from lrpkeras.plot.arrays import Maps, read_pictures
 from lrpkeras.plot.cells import Cells, draw_cells
-from lrpkeras.plot.explained import Explained, Labels, Shown, read_relevance
+from lrpkeras.plot.explained import Explained, Labels, Shown, read_relevance, read_several
 from lrpkeras.plot.picture import Drawn
 from lrpkeras.plot.reading import of_samples, read_images
 from lrpkeras.plot.titles import Titles, read_titles
@@ -99,7 +99,7 @@ def _by_row(
         raise InputError("rows is a dict {label: relevance}, or one explanation")
     if not rows:
         raise InputError("rows is empty: give the grid at least one {label: relevance}")
-    every = {label: _read_row(label, row, labels) for label, row in rows.items()}
+    every = dict(zip(rows, read_several(list(rows.values()), labels), strict=True))
     maps = [
         read_images(row, f"rows[{label!r}]", has_photo=images is not None)[0].sum(axis=-1)
         for label, row in every.items()
@@ -113,11 +113,6 @@ def _by_row(
     own = [row.titles for row in every.values()]
     above = _titles_across(own, titles, count, bool(pictures))
     return Cells(maps, pictures, True, above, list(every))
-
-
-def _read_row(label: str, row: ArrayLike | Explained, labels: Labels | None) -> Shown:
-    """Read one row; class names are for explanations alone."""
-    return read_relevance(row, labels if isinstance(row, Explained) else None)
 
 
 def _columns_of(images: ArrayLike, rows: list[Shown], maps: Maps) -> list[Maps]:

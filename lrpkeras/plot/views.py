@@ -82,6 +82,8 @@ def _three(array: NDArray[Any]) -> View:
     if first in (1, 3) and is_picture(second, last):
         return View(array.sum(axis=0), "channels first")
     plane = array.sum(axis=-1)
+    if plane.size == 1:
+        return _line(array)  # pooled over all places
     return View(plane) if min(plane.shape) > 1 else _line(plane)
 
 

@@ -137,9 +137,10 @@ def _kind(
 
     As `lrpkeras.plot.views` has it: inputs may have their channels first, if these are 1 or 3; what
     is as narrow as a series is one. Of a layer, two axes are steps and channels, unless an input is
-    a picture without channels and of the same shape.
+    a picture without channels and of the same shape. What has one place alone, as global pooling
+    leaves it, is a vector of its channels.
     """
-    if len(shape) == 3:
+    if len(shape) == 3 and shape[:2] != (1, 1):
         is_first = is_input and shape[0] in (1, 3) and is_picture(*shape[1:])
         return "image", 0 if is_first else 2
     if len(shape) == 2:

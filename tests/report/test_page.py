@@ -86,6 +86,7 @@ def test_two_hundred_photos_of_three_classes_stay_below_twenty_megabytes(tmp_pat
         ((28, 28), "image", (28, 28)),
         ((100, 3), "series", (1, 100)),
         ((9,), "vector", (1, 9)),
+        ((1, 1, 9), "vector", (1, 9)),
         ((), "vector", (1, 1)),
     ],
 )
