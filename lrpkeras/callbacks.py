@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from lrpkeras.analyzer import Analyzer
 from lrpkeras.errors import InputError, LrpError, ModelError
 from lrpkeras.plot import montage
-from lrpkeras.plot.arrays import Maps, read_pictures
+from lrpkeras.plot.arrays import Maps, read_photos
 from lrpkeras.plot.explained import Labels
 from lrpkeras.plot.pixels import Pixels, as_png
 from lrpkeras.plot.views import grey, photo
@@ -319,15 +319,7 @@ def _below(images: NDArray[Any], photos: Sequence[Any] | None) -> list[Maps | No
     """Return the images in grey; None for what is none."""
     if photos is None:
         return [grey(photo(image)) for image in images]
-    if len(photos) != len(images):
-        raise InputError(f"{len(photos)} photos for {len(images)} images: give one for each image.")
-    pictures = [read_pictures(one) for one in photos]
-    strange = next((each for each in pictures if len(each) != 1), None)
-    if strange is not None:
-        raise InputError(
-            f"One of the photos is a batch of {len(strange)}: give one for each image."
-        )
-    return [grey(one) for [one] in pictures]
+    return [grey(one) for one in read_photos(photos, len(images))]
 
 
 def _settings(given: dict[str, Any]) -> dict[str, Any]:

@@ -269,6 +269,8 @@ def test_names_of_classes_are_no_markup():
         ({"labels": ["a", "b"]}, "2 names"),
         ({"photos": IMAGES[:2]}, "2 photos for 5 images"),
         ({"photos": np.ones((5, 4))}, "an image|a picture"),
+        ({"photos": [*IMAGES[:4], np.ones(4)]}, "a picture"),
+        ({"photos": [IMAGES[:1], *[IMAGES[:2]] * 4]}, r"photos\[1\] is a batch of 2"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_once(arguments, told):

@@ -14,7 +14,7 @@ from lrpkeras.errors import InputError
 from lrpkeras.explore.offer import Offer, Way
 from lrpkeras.explore.recent import Recent
 from lrpkeras.plot import views
-from lrpkeras.plot.arrays import Maps, read_pictures
+from lrpkeras.plot.arrays import Maps, read_photos, read_pictures
 from lrpkeras.plot.explained import Explained
 
 ANALYZERS = 4  # each holds the weights that its rules changed, and compiled functions
@@ -55,17 +55,19 @@ class Looks:
         What is shown in place of `images`, `n` of `(height, width)` or `(height, width, 1 or 3)`.
     offer
         What there is to choose from.
+
+    Raises
+    ------
+    InputError
+        If photos are not as many as images, or one is no picture.
     """
 
     def __init__(self, images: NDArray[Any], photos: Sequence[Any] | None, offer: Offer) -> None:
-        if photos is not None and len(photos) != len(images):
-            raise InputError(
-                f"{len(photos)} photos for {len(images)} images: give one for each image."
-            )
+        if photos is not None:
+            for _ in read_photos(photos, len(images)):
+                pass  # they are read again when they are shown: all at once may not fit in memory
         self.images, self.offer = images, offer
         self._photos = images if photos is None else photos
-        if photos is not None:
-            self.photo(0)
         self._ways: Recent[Way] = Recent(ANALYZERS)
         self._explained: Recent[Explained] = Recent(ROOM, _nbytes)
         self._last: Recent[Any] = Recent(1)
@@ -73,13 +75,7 @@ class Looks:
         self._logits: Recent[NDArray[Any]] = Recent(LOGITS, lambda logits: logits.size)
 
     def photo(self, number: int) -> Maps | None:
-        """Return an image in [0, 1], `(height, width)` or `(height, width, 3)`; None if it is none.
-
-        Raises
-        ------
-        InputError
-            If `photos` were given and are no images.
-        """
+        """Return an image in [0, 1], `(height, width)` or with 3 channels; None if it is none."""
         if self._photos is self.images:
             return views.photo(self.images[number])
         return read_pictures(self._photos[number])[0]

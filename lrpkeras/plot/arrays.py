@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any
 
@@ -123,6 +124,23 @@ def read_pictures(images: ArrayLike) -> list[Maps]:
     ends = (0.0, 255.0) if is_bytes(images) else None
     batch = unit(array if array.ndim == 4 else array[np.newaxis], ends)
     return list(batch[..., 0] if batch.ndim == 4 and batch.shape[-1] == 1 else batch)
+
+
+def read_photos(photos: Sequence[ArrayLike], count: int) -> Iterator[Maps]:
+    """Yield a picture in [0, 1] for each of `count` images, `(height, width)` or with 3 channels.
+
+    Raises
+    ------
+    lrpkeras.errors.InputError
+        Where there are more or fewer, or one is no picture.
+    """
+    if len(photos) != count:
+        raise InputError(f"{len(photos)} photos for {count} images: give one for each image.")
+    for number, photo in enumerate(photos):
+        pictures = read_pictures(photo)
+        if len(pictures) != 1:
+            raise InputError(f"photos[{number}] is a batch of {len(pictures)}: give one picture.")
+        yield pictures[0]
 
 
 def read_greys(image: ArrayLike | None, count: int) -> list[Maps] | None:
