@@ -97,7 +97,9 @@ function paintSignal(context, map, width, height) {
   }
   const span = high - low || 1;
   context.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--ink");
-  context.lineWidth = Math.max(1, (window.devicePixelRatio || 1) * 1.25);
+  // Many lines are thinner, or they would hide the stripes.
+  const thin = Math.min(1, Math.max(0.2, 6 / map.values.length));
+  context.lineWidth = thin * Math.max(1, (window.devicePixelRatio || 1) * 1.25);
   for (const line of map.values) {
     context.beginPath();
     line.forEach((value, i) => {
