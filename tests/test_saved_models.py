@@ -1,5 +1,7 @@
 """SavedModels, concrete functions and subclassed models are explained as Keras models are."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -100,16 +102,16 @@ NETWORKS = {
                      "EfficientNetB0", "ConvNeXtTiny")
     },
 }  # fmt: skip
-# Saved either way they have the same operations, as the smaller networks show.
-LONG = (("ResNet50", "save"), ("ResNet50V2", "save"), ("DenseNet121", "save"))
 QUICK = (("small", "save"), ("unet", "export"), ("signal", "export"))
+# Saved either way they have the same operations, as these show.
+BOTH_WAYS = (*(name for name, _ in QUICK), "VGG16")
 
 
 CASES = [
     pytest.param(name, way, marks=[] if (name, way) in QUICK else [pytest.mark.slow])
     for name in NETWORKS
     for way in SAVED
-    if (name, way) not in LONG
+    if way == "export" or name in BOTH_WAYS or os.environ.get("LRPKERAS_ALL")
 ]
 
 
