@@ -96,12 +96,14 @@ dist: $(STAMP)
 	$(BIN)/python release/try_wheel.py dist/*.whl --python $(PYTHONS)
 
 # The lowest versions that pyproject.toml allows, in an environment of their own: what reads Keras and
-# TensorFlow or is compiled. Formulas, measures, pictures and pages are as they are: APART= adds
-# them.
-APART := rules evaluate experiments docs report test_benchmarks.py test_unit_start.py \
+# TensorFlow or is compiled. Formulas, measures, pictures, pages and what is made of maps are as they
+# are: APART= adds them.
+APART := rules evaluate experiments docs report peers test_benchmarks.py test_unit_start.py \
 	test_notebooks.py test_plot.py test_colours.py test_heatmaps.py test_grids.py test_sheet.py \
 	test_pictures.py test_titles.py test_series.py test_volume.py test_tokens.py test_flow.py \
-	test_stages_of_relevance.py test_explore.py
+	test_stages_of_relevance.py test_explore.py test_samples_below.py test_comparison.py \
+	test_card.py test_views.py test_pixels.py test_montage.py test_demo.py test_cli.py \
+	test_cli_commands.py test_jobs.py test_quantus.py test_presets.py test_identities.py
 lowest:
 	$(MAKE) --no-print-directory lowest-environment quick VENV=.venv-lowest EXTRAS=dev \
 	    IGNORED="$(APART:%=--ignore=tests/%)"

@@ -5,6 +5,7 @@
 Weights and inputs come from NumPy's generator, so that every backend has the same ones.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
@@ -124,7 +125,7 @@ def normalized() -> tuple:
 
 
 SMALL = (residual, mobile, grouped, u_net, series, volume, two_inputs, words, normalized)
-# One of each family of rules. All presets are for the first two networks.
+# One of each family of rules. All presets are for one network.
 FEW = (
     "epsilon_plus_flat",
     "epsilon_alpha2_beta1_flat",
@@ -134,14 +135,11 @@ FEW = (
     "excitation_backprop",
 )
 ONE = ("epsilon_plus_flat", "epsilon_alpha2_beta1_flat")
-ALL_PRESETS = (residual, two_inputs)
+ALL_PRESETS = residual
 # Of keras.applications, each with a preset, at a size that all of them take.
-ARCHITECTURES = {
-    "VGG16": "epsilon_gamma_box",
-    "ResNet50": "epsilon_plus_flat",
-    "MobileNetV2": "epsilon_alpha2_beta1_flat",
-    "EfficientNetB0": "epsilon_gamma_box",
-}
+ARCHITECTURES = {"ResNet50": "epsilon_plus_flat", "EfficientNetB0": "epsilon_gamma_box"}
+if os.environ.get("LRPKERAS_ALL"):
+    ARCHITECTURES |= {"VGG16": "epsilon_gamma_box", "MobileNetV2": "epsilon_alpha2_beta1_flat"}
 SIZE = 48
 
 
@@ -202,7 +200,7 @@ def small(dtype: str) -> Iterator[tuple[str, np.ndarray]]:
     for network in SMALL:
         keras.backend.clear_session()
         model = random(keras.Model(*network()))
-        names = tuple(presets.names()) if network in ALL_PRESETS else FEW
+        names = tuple(presets.names()) if network is ALL_PRESETS else FEW
         for name, array in explanations(model, names):
             yield f"{network.__name__}/{name}", array
 

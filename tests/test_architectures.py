@@ -17,9 +17,10 @@ UNFOLDED = {"NASNetMobile": 3, "NASNetLarge": 3}
 
 MORE_OF_THE_SAME = {
     "ResNet101", "ResNet152", "ResNet101V2", "ResNet152V2", "DenseNet169", "DenseNet201",
-    "NASNetLarge", "EfficientNetB3", "EfficientNetB4", "EfficientNetB5", "EfficientNetB6",
-    "EfficientNetB7", "EfficientNetV2B2", "EfficientNetV2B3", "EfficientNetV2M",
-    "EfficientNetV2L", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge",
+    "NASNetLarge", "EfficientNetB1", "EfficientNetB2", "EfficientNetB3", "EfficientNetB4",
+    "EfficientNetB5", "EfficientNetB6", "EfficientNetB7", "EfficientNetV2B1", "EfficientNetV2B2",
+    "EfficientNetV2B3", "EfficientNetV2M", "EfficientNetV2L", "ConvNeXtSmall", "ConvNeXtBase",
+    "ConvNeXtLarge", "ConvNeXtXLarge",
 }  # fmt: skip
 TESTED = [
     name
