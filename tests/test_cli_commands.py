@@ -70,6 +70,7 @@ def close(got, expected):
     assert np.abs(got - expected).max() <= 1e-6 * np.abs(expected).max()
 
 
+@pytest.mark.slow
 def test_explain_writes_pictures_arrays_and_shards(data, folder, tmp_path):
     (tmp_path / "labels.txt").write_text("\n".join(lrpkeras.datasets.shapes_classes))
     done = run(

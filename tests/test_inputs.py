@@ -169,7 +169,16 @@ def test_a_float64_model_is_explained_in_float64():
     np.testing.assert_allclose(relevance, x * weights, rtol=1e-14)
 
 
-@pytest.mark.parametrize("preset", lrpkeras.presets.names())
+QUICK = ("epsilon_plus_flat", "relative", "guided_backprop")
+
+
+@pytest.mark.parametrize(
+    "preset",
+    [
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
+        for name in lrpkeras.presets.names()
+    ],
+)
 def test_container_and_batch_size_make_no_difference(model, preset):
     """Within rounding: other batch sizes may be summed in another order."""
     analyzer = lrpkeras.Analyzer(model, preset, input_range=(-6.0, 6.0))

@@ -183,7 +183,9 @@ class Stop(BaseException):
     """As sudden as a kill, but within this process."""
 
 
-@pytest.mark.parametrize("when", range(6))
+@pytest.mark.parametrize(
+    "when", [pytest.param(n, marks=[pytest.mark.slow] if n % 3 else []) for n in range(6)]
+)
 def test_an_interrupted_job_goes_on_where_it_was(analyzer, images, tmp_path, monkeypatch, when):
     run(analyzer, images, tmp_path / "whole")
     append, count = shards.ShardWriter.append, iter(range(100))

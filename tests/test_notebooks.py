@@ -21,13 +21,7 @@ NAMES = [
 ]
 
 
-def marked(path):
-    """The first takes seconds; each of the others half a minute or more."""
-    slow = [] if path.stem == NAMES[0] else [pytest.mark.slow]
-    return pytest.param(path, id=path.stem, marks=slow)
-
-
-@pytest.fixture(scope="module", params=[marked(path) for path in NOTEBOOKS])
+@pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
 def notebook(request):
     """A notebook as committed, and freshly executed."""
     message = "notebooks need nbclient, nbformat and ipykernel: pip install lrpkeras[dev]"
@@ -57,12 +51,14 @@ def test_the_notebooks_are_there():
     assert [path.stem for path in NOTEBOOKS] == NAMES
 
 
+@pytest.mark.slow
 def test_it_runs_without_a_warning_and_shows_a_picture(notebook):
     _, fresh = notebook
     assert outputs(fresh, "image/png")
     assert not outputs(fresh, "stderr")
 
 
+@pytest.mark.slow
 def test_the_committed_output_is_kept_complete_and_small(notebook):
     committed, fresh = notebook
     assert len(outputs(committed, "image/png")) == len(outputs(fresh, "image/png"))
