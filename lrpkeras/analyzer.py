@@ -81,10 +81,10 @@ class Analyzer(Facade[Explainer]):
         logit's sign [Gonzalez 2020]; "contrast": its lead over the mean of the other logits.
     precision
         None: float32, or the model's type where that is wider. "bfloat16": convolutions and dense
-        layers multiply in bfloat16, which is faster where the processor has instructions for it
-        (avx512_bf16, amx_bf16, tensor cores) and nowhere else; all but the first layers' and the
-        last's. Denominators, quotients, sums and relevance stay in float32. Kernels take half the
-        memory; every product is rounded to 8 bits, 0.4 %.
+        layers multiply in bfloat16, which is faster on large networks where the processor has
+        instructions for it (avx512_bf16, amx_bf16, tensor cores) and nowhere else; all but the
+        first layers' and the last's. Denominators, quotients, sums and relevance stay in float32.
+        Kernels take half the memory; every product is rounded to 8 bits, 0.4 %.
     jit_compile
         Whether XLA compiles it all; "auto" does on a GPU, and always on JAX. On a CPU that is no
         faster (ResNet50 takes the same time, VGG16 1.1 to 1.4 times), and compiles each size anew.

@@ -20,12 +20,13 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "benchmarks/RESULTS.md": "benchmarks.md",
+    "benchmarks/avx512_bf16/RESULTS.md": "benchmarks_avx512_bf16.md",
 }
 PAGES |= {
     f"notebooks/{path.name}": f"notebooks/{path.stem}.md"
     for path in (ROOT / "notebooks").glob("*.ipynb")
 }
-PICTURES = ("benchmarks/*.png", "experiments/results/*.png")
+PICTURES = ("benchmarks/**/*.png", "experiments/results/*.png")
 SOURCES = {site: repository for repository, site in PAGES.items()}
 # The target of a link or picture, without a title, that is no address and no anchor.
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
