@@ -610,12 +610,7 @@ def test_a_job_that_is_killed_at_any_point_goes_on(tmp_path):
     environment = {**os.environ, "PYTHONPATH": root, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
     def script(out):
-        return [
-            sys.executable,
-            str(Path(__file__).with_name("job_script.py")),
-            str(out),
-            str(count),
-        ]
+        return [sys.executable, Path(__file__).with_name("job_script.py"), out, str(count)]
 
     while killed < 20:
         out = outs[-1]
